@@ -1,0 +1,264 @@
+//! How large a hub is, and how many bytes that can come to.
+
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use tickgate_protocol::{
+    definition::Definition,
+    symbol::{NAME_LIMIT_BYTES, SymbolIndex},
+};
+
+use crate::{
+    Hub, Publisher,
+    directory::CHUNK,
+    dirty::DirtyBits,
+    publisher::{LISTINGS_PER_SYMBOL, Route},
+    shard::Shard,
+    status::StatusTape,
+    symbol::{DEFINITION_LIMIT, SymbolState},
+    tape::Tape,
+    worker::WorkerView,
+};
+
+/// Sizes of a hub; fixed for its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubConfig {
+    /// Parts of the symbols that can be written at the same time; 1 to 256, default 1. More than
+    /// one helps only when several feeds publish at once.
+    pub shards: usize,
+    /// Session workers that read the hub, each with dirty bits of its own; 1 to 256, default 1.
+    pub workers: usize,
+    /// Most symbols; 1 to 2^24, default 16,384. A listing above it is refused and counted.
+    pub symbol_limit: usize,
+    /// Trades and corrections kept per symbol; a power of two up to 2^24, default 1,024. When full,
+    /// the oldest is overwritten and its readers are told.
+    pub tape_capacity: usize,
+    /// Status changes kept per symbol; a power of two up to 2^24, default 16. When full, the oldest
+    /// is overwritten and its readers are told.
+    pub status_capacity: usize,
+    /// Upper bound for [`HubConfig::memory_bytes`], in bytes; default 1 GiB. Checked at start.
+    pub memory_limit_bytes: u64,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        Self {
+            shards: 1,
+            workers: 1,
+            symbol_limit: 16_384,
+            tape_capacity: 1_024,
+            status_capacity: 16,
+            memory_limit_bytes: 1 << 30,
+        }
+    }
+}
+
+/// Why a hub cannot be built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HubError {
+    /// A size is outside its bounds.
+    #[error("{key} is {value}, it must be at least 1 and at most {limit}")]
+    OutOfBounds {
+        /// The configuration key.
+        key: &'static str,
+        /// Its value.
+        value: usize,
+        /// The most it may be.
+        limit: usize,
+    },
+    /// A ring's capacity is no power of two.
+    #[error("{key} is {value}, it must be a power of two")]
+    NotPowerOfTwo {
+        /// The configuration key.
+        key: &'static str,
+        /// Its value.
+        value: usize,
+    },
+    /// All together could take more memory than allowed.
+    #[error(
+        "memory_limit_bytes is {limit}, it must be at least the {needed} bytes that the other sizes can take"
+    )]
+    Memory {
+        /// The configured limit.
+        limit: u64,
+        /// What [`HubConfig::memory_bytes`] says.
+        needed: u64,
+    },
+}
+
+/// Most shards and most workers.
+const PART_LIMIT: usize = 256;
+/// Most symbols: with [`DEFINITION_LIMIT`] ids each, ids stay below 2^32.
+const SYMBOL_LIMIT: usize = 1 << 24;
+/// Most records in one ring.
+const CAPACITY_LIMIT: usize = 1 << 24;
+
+/// Bytes an allocator may add to an allocation of its own: header and rounding.
+const ALLOCATION_BYTES: u64 = 32;
+
+impl HubConfig {
+    /// Most bytes the hub and one [`crate::Publisher`] will ever hold, whatever the market does and
+    /// whoever reads. A size out of its bounds counts as its bound. The terms:
+    ///
+    /// - for each symbol, rounded up to whole chunks of 1,024: its [`SymbolState`];
+    /// - for each symbol: its trade tape (`tape_capacity` records) and its status tape
+    ///   (`status_capacity` records), [`DEFINITION_LIMIT`] definitions, its directory entry;
+    /// - for each worker: two sets of dirty bits, one bit per symbol and one per 64 symbols;
+    /// - for the publisher: the same two sets once, and the route of each listing it may make;
+    /// - the shards and the hub itself.
+    ///
+    /// Each further publisher adds [`HubConfig::publisher_memory_bytes`].
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let symbols = self.symbol_limit.min(SYMBOL_LIMIT);
+        let chunks = symbols.div_ceil(CHUNK) as u64;
+        let chunk = CHUNK as u64 * bytes::<SymbolState>()
+            + bytes::<OnceLock<Box<[SymbolState]>>>()
+            + ALLOCATION_BYTES;
+        let symbol = ring_bytes::<Tape>(self.tape_capacity, Tape::SLOT_BYTES)
+            + ring_bytes::<StatusTape>(self.status_capacity, StatusTape::SLOT_BYTES)
+            + definitions_bytes()
+            + directory_entry_bytes();
+        let worker = WorkerView::memory_bytes(symbols) as u64 + 4 * ALLOCATION_BYTES;
+        chunks * chunk
+            + symbols as u64 * symbol
+            + self.workers.min(PART_LIMIT) as u64 * worker
+            + self.shards.min(PART_LIMIT) as u64 * bytes::<Mutex<Shard>>()
+            + self.publisher_memory_bytes()
+            + bytes::<Hub>()
+            + 4 * ALLOCATION_BYTES
+    }
+
+    /// Most bytes one [`crate::Publisher`] will ever hold. With several shards, add 16 bytes for
+    /// each tick of the largest batch it was given: their positions, by shard.
+    #[must_use]
+    pub fn publisher_memory_bytes(&self) -> u64 {
+        let symbols = self.symbol_limit.min(SYMBOL_LIMIT);
+        // A list that doubles holds up to twice what it needs, and while it moves, half that again.
+        let routes = 3 * (symbols * LISTINGS_PER_SYMBOL) as u64 * bytes::<Option<Route>>();
+        let touched = 2 * DirtyBits::memory_bytes(symbols) as u64;
+        let parts = self.shards.min(PART_LIMIT) as u64 * (bytes::<Vec<usize>>() + ALLOCATION_BYTES);
+        routes + touched + parts + bytes::<Publisher>() + 6 * ALLOCATION_BYTES
+    }
+
+    /// Most listings one publisher may make: four for each symbol, so that symbols can be listed
+    /// anew with finer exponents. One above it is refused and counted.
+    pub(crate) fn listing_limit(&self) -> usize {
+        self.symbol_limit * LISTINGS_PER_SYMBOL
+    }
+
+    /// Checks every rule; the first broken one is named.
+    pub(crate) fn check(&self) -> Result<(), HubError> {
+        for (key, value, limit) in [
+            ("shards", self.shards, PART_LIMIT),
+            ("workers", self.workers, PART_LIMIT),
+            ("symbol_limit", self.symbol_limit, SYMBOL_LIMIT),
+            ("tape_capacity", self.tape_capacity, CAPACITY_LIMIT),
+            ("status_capacity", self.status_capacity, CAPACITY_LIMIT),
+        ] {
+            if value == 0 || value > limit {
+                return Err(HubError::OutOfBounds { key, value, limit });
+            }
+        }
+        for (key, value) in
+            [("tape_capacity", self.tape_capacity), ("status_capacity", self.status_capacity)]
+        {
+            if !value.is_power_of_two() {
+                return Err(HubError::NotPowerOfTwo { key, value });
+            }
+        }
+        let (limit, needed) = (self.memory_limit_bytes, self.memory_bytes());
+        if needed > limit { Err(HubError::Memory { limit, needed }) } else { Ok(()) }
+    }
+}
+
+/// A boxed ring, which boxes its slots.
+fn ring_bytes<Ring>(capacity: usize, slot_bytes: usize) -> u64 {
+    (capacity.min(CAPACITY_LIMIT) * slot_bytes) as u64 + bytes::<Ring>() + 2 * ALLOCATION_BYTES
+}
+
+/// All definitions of a symbol, each in an `Arc` (two counts) and with its name, and the list of
+/// them, which doubled as it grew.
+fn definitions_bytes() -> u64 {
+    let one = bytes::<Definition>() + shared_name_bytes();
+    let list = DEFINITION_LIMIT.next_power_of_two() as u64 * bytes::<Arc<Definition>>();
+    DEFINITION_LIMIT as u64 * (one + ALLOCATION_BYTES) + list + ALLOCATION_BYTES
+}
+
+/// A symbol's place in the directory. Its tree's nodes are at least 5/11 full, hence 11/5 of an
+/// entry, and a fifth of a node's links.
+fn directory_entry_bytes() -> u64 {
+    let entry = bytes::<Arc<str>>() + bytes::<SymbolIndex>();
+    entry * 11 / 5 + (14 * bytes::<usize>() + ALLOCATION_BYTES) / 5 + shared_name_bytes()
+}
+
+/// A name of the greatest length, with the counts of an `Arc`.
+fn shared_name_bytes() -> u64 {
+    NAME_LIMIT_BYTES as u64 + 2 * bytes::<usize>() + ALLOCATION_BYTES
+}
+
+const fn bytes<T>() -> u64 {
+    size_of::<T>() as u64
+}
+
+const _: () = assert!(SYMBOL_LIMIT * DEFINITION_LIMIT < u32::MAX as usize);
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut HubConfig)) -> String {
+        let mut config = HubConfig::default();
+        change(&mut config);
+        Hub::new(config, 1).map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_broken_rule_names_key_value_and_rule() {
+        for (message, expected) in [
+            (refused(|c| c.shards = 0), "shards is 0, it must be at least 1 and at most 256"),
+            (refused(|c| c.workers = 257), "workers is 257, it must be at least 1 and at most 256"),
+            (
+                refused(|c| c.symbol_limit = usize::MAX),
+                "symbol_limit is 18446744073709551615, it must be at least 1 and at most 16777216",
+            ),
+            (
+                refused(|c| c.tape_capacity = 1_000),
+                "tape_capacity is 1000, it must be a power of two",
+            ),
+            (refused(|c| c.status_capacity = 3), "status_capacity is 3, it must be a power of two"),
+            (
+                refused(|c| c.status_capacity = 1 << 25),
+                "status_capacity is 33554432, it must be at least 1 and at most 16777216",
+            ),
+        ] {
+            assert_eq!(message, expected);
+        }
+    }
+
+    #[test]
+    fn a_hub_that_could_outgrow_its_memory_limit_is_refused() {
+        let needed = HubConfig::default().memory_bytes();
+        let fits = HubConfig { memory_limit_bytes: needed, ..HubConfig::default() };
+        assert_eq!(fits.check(), Ok(()));
+        let limit = needed - 1;
+        let short = HubConfig { memory_limit_bytes: limit, ..HubConfig::default() };
+        assert_eq!(short.check(), Err(HubError::Memory { limit, needed }));
+    }
+
+    #[test]
+    fn absurd_sizes_have_a_formula_too() {
+        let (shards, workers, symbol_limit) = (usize::MAX, usize::MAX, usize::MAX);
+        let (tape_capacity, status_capacity) = (usize::MAX, usize::MAX);
+        let memory_limit_bytes = u64::MAX;
+        let config = HubConfig {
+            shards,
+            workers,
+            symbol_limit,
+            tape_capacity,
+            status_capacity,
+            memory_limit_bytes,
+        };
+        assert!(config.memory_bytes() > 1 << 53);
+    }
+}
