@@ -1,0 +1,154 @@
+//! A market that never was: seeded, lively, and the same again tick for tick.
+//!
+//! [`SimulatedMarket`] joins a schedule (when ticks happen) with a market (what happens then) and
+//! keeps both to the clock it is given. The ticks are a pure function of seed and settings; how
+//! often the market is polled changes nothing but how they are grouped.
+
+mod config;
+mod instrument;
+mod market;
+mod names;
+mod random;
+mod schedule;
+mod zipf;
+
+pub use config::SimulatedConfig;
+
+use tickgate_protocol::tick::{Batch, Listing, Tick};
+
+use crate::{
+    error::FeedError,
+    feed::{Feed, FeedStats, Next},
+    timeline::Timeline,
+    warnings::Warnings,
+};
+use market::Market;
+use schedule::Schedule;
+
+/// The simulated market as a feed. It never ends.
+///
+/// Each tick's event time is the time it was scheduled for, not the time it was picked up, so that
+/// whoever measures latency measures from when the tick was due. Late trades alone carry an
+/// earlier one.
+#[derive(Debug)]
+pub struct SimulatedMarket {
+    config: SimulatedConfig,
+    schedule: Schedule,
+    market: Market,
+    /// What is still to be announced, last first; `None` before the first poll.
+    unlisted: Option<Vec<Listing>>,
+    timeline: Timeline,
+    stats: FeedStats,
+    warnings: Warnings,
+}
+
+impl SimulatedMarket {
+    /// Prepares the market. Memory: about 250 bytes a symbol.
+    ///
+    /// # Errors
+    /// [`FeedError::Config`] when a setting is out of its range.
+    pub fn open(config: SimulatedConfig) -> Result<Self, FeedError> {
+        config.check()?;
+        Ok(Self {
+            schedule: Schedule::new(&config),
+            market: Market::new(&config),
+            unlisted: None,
+            timeline: Timeline::new(0, 0),
+            stats: FeedStats::default(),
+            warnings: Warnings::default(),
+            config,
+        })
+    }
+
+    fn begin(&mut self, now_ns: i64) -> Vec<Listing> {
+        let start_ns = self.config.start_time_ns.unwrap_or(now_ns);
+        self.timeline = Timeline::new(start_ns, now_ns);
+        let mut listings: Vec<Listing> = self.market.listings(date(start_ns)).collect();
+        listings.reverse();
+        listings
+    }
+}
+
+impl Feed for SimulatedMarket {
+    fn poll(&mut self, now_ns: i64, batch: &mut Batch) -> Next {
+        let limit = self.config.ticks_per_poll as usize;
+        let mut unlisted = match self.unlisted.take() {
+            Some(unlisted) => unlisted,
+            None => self.begin(now_ns),
+        };
+        let kept = unlisted.len().saturating_sub(limit);
+        self.stats.listings += (unlisted.len() - kept) as u64;
+        batch.listings.extend(unlisted.drain(kept..).rev());
+        self.unlisted = Some(unlisted);
+        if kept > 0 {
+            return Next::Again;
+        }
+        let upcoming_ns = self.schedule.upcoming_ns();
+        self.timeline.follow(now_ns, upcoming_ns, &mut self.stats, &mut self.warnings);
+        for _ in 0..limit {
+            let scheduled_ns = self.schedule.upcoming_ns();
+            let due_ns = self.timeline.unix_ns(scheduled_ns);
+            if due_ns > now_ns {
+                return Next::At(due_ns);
+            }
+            let tick = self.market.next(scheduled_ns);
+            self.schedule.advance();
+            self.stats.count(&tick.body);
+            let event_time_ns = self.timeline.unix_ns(tick.event_time_ns);
+            batch.ticks.push(Tick { event_time_ns, ..tick });
+        }
+        match self.timeline.unix_ns(self.schedule.upcoming_ns()) {
+            due_ns if due_ns > now_ns => Next::At(due_ns),
+            _ => Next::Again,
+        }
+    }
+
+    fn describe(&self) -> String {
+        let SimulatedConfig { symbols, ticks_per_second, seed, .. } = &self.config;
+        format!("simulated market: {symbols} symbols, {ticks_per_second} ticks/s, seed {seed}")
+    }
+
+    fn stats(&self) -> FeedStats {
+        self.stats.clone()
+    }
+
+    fn take_warnings(&mut self) -> Vec<String> {
+        self.warnings.take()
+    }
+}
+
+/// The UTC date of a Unix time as YYYYMMDD, in the proleptic Gregorian calendar.
+///
+/// Days are counted from 1 March of year 0, so that the leap day ends a year; a 400-year era has
+/// 146,097 days, and the months from March on follow the pattern (153 m + 2) / 5.
+fn date(unix_ns: i64) -> u32 {
+    const DAYS_TO_1970: i64 = 719_468;
+    let days = unix_ns.div_euclid(86_400_000_000_000) + DAYS_TO_1970;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    u32::try_from(year * 10_000 + month * 100 + day).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_of_known_days() {
+        for (seconds, expected) in [
+            (0i64, 19_700_101),
+            (951_782_400, 20_000_229),
+            (1_723_161_253, 20_240_808),
+            (1_735_689_599, 20_241_231),
+            (-1, 19_691_231),
+        ] {
+            assert_eq!(date(seconds * 1_000_000_000), expected, "{seconds}");
+        }
+    }
+}
