@@ -1,0 +1,98 @@
+//! What a session holds: its memory, and what it has not sent.
+//!
+//! Memory has a formula in subscriptions and limits; time, rate and slowness are not in it:
+//!
+//! | part | at most |
+//! |---|---|
+//! | `waiting` | `frame_limit_bytes`, twice `control_limit_bytes` and one reply, one read (4 KiB) |
+//! | `subscriptions` | twice 76 bytes a name (56 of it the subscription), 72 a symbol covered by `*`; a group an interval |
+//! | `owed` | 16 bytes for each name and each of 256 `ready`, rounded up to a power of two |
+//!
+//! Twice, because vectors double. The session itself and tungstenite's buffers, which are of fixed
+//! size, come on top.
+
+use tickgate_protocol::{channel::Channel, symbol::SymbolIndex};
+
+use crate::{
+    engine::{Engine, SessionKey},
+    group::{Group, Moved},
+    session::Owed,
+    subscription::{NEVER, Subscription},
+    transport::Transport,
+};
+
+/// Memory one session has allocated, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Footprint {
+    /// The rest of a frame, replies, and input that waits for replies to leave.
+    pub waiting: usize,
+    /// Subscriptions, their cursors, and which of them to look at.
+    pub subscriptions: usize,
+    /// Snapshots and readies to come.
+    pub owed: usize,
+}
+
+impl Footprint {
+    /// All of it.
+    #[must_use]
+    pub const fn total(&self) -> usize {
+        self.waiting + self.subscriptions + self.owed
+    }
+}
+
+impl<T: Transport> Engine<T> {
+    /// Memory of an open session.
+    #[must_use]
+    pub fn footprint(&self, key: SessionKey) -> Option<Footprint> {
+        let session = &self.sessions[self.position_of(key)?];
+        let portfolio = &session.portfolio;
+        let groups: usize = portfolio.groups.iter().map(group_bytes).sum();
+        let places = portfolio.groups.capacity() * size_of::<Group>();
+        let wildcard = portfolio.wildcard.as_ref();
+        let wildcard = wildcard.map_or(0, |each| group_bytes(&each.group) + each.mark_bytes());
+        Some(Footprint {
+            waiting: session.outbound.allocated() + session.unread.capacity(),
+            subscriptions: groups + places + wildcard,
+            owed: session.owed.capacity() * size_of::<Owed>(),
+        })
+    }
+
+    /// Counts what a session that closes was not sent.
+    pub(crate) fn count_pending(&mut self, position: usize) {
+        let hub = self.shared.hub();
+        for member in self.sessions[position].portfolio.iter_mut() {
+            let Some(symbol) = hub.symbol(SymbolIndex(member.symbol)) else { continue };
+            let channels = [
+                (Channel::Quote, member.quote_cursor, symbol.quote_sequence()),
+                (Channel::Last, member.last_cursor, symbol.last_sequence()),
+                (Channel::Trade, member.trade_cursor, symbol.tape_sequence()),
+            ];
+            for (channel, cursor, head) in channels {
+                let has_begun = channel != Channel::Trade || member.joined;
+                if member.channels.has(channel) && cursor != NEVER && has_begun {
+                    self.stats.pending += head.saturating_sub(cursor);
+                }
+            }
+        }
+    }
+}
+
+fn group_bytes(group: &Group) -> usize {
+    group.members.capacity() * size_of::<Subscription>()
+        + group.changed.capacity() * size_of::<u32>()
+        + group.moved.capacity() * size_of::<Moved>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_formula_states_the_sizes_there_are() {
+        let subscription = size_of::<Subscription>();
+        assert_eq!(subscription, 56);
+        assert_eq!(subscription + size_of::<u32>() + size_of::<Moved>(), 76);
+        assert_eq!(subscription + size_of::<Moved>(), 72);
+        assert_eq!(size_of::<Owed>(), 16);
+    }
+}

@@ -1,0 +1,249 @@
+//! Reads what clients send, as far as their replies leave.
+
+use std::io::{self, Read, Write};
+
+use tickgate_protocol::{
+    close::CloseReason,
+    command::{ErrorCode, Refusal},
+    reply::Reply,
+};
+use tungstenite::{Error, Message};
+
+use crate::{
+    engine::{Engine, Inbound, SessionKey},
+    frame::write_message,
+    session::Closing,
+    transport::{Now, Transport},
+};
+
+/// Reads in a row before others have their turn.
+const READS_IN_A_ROW: usize = 4;
+/// Messages in a row before others have their turn: the dearest command, thousands of symbols to
+/// move, takes about a millisecond.
+const MESSAGES_IN_A_ROW: usize = 8;
+/// How long the answer to a client's close frame may take to leave.
+const LEAVE_US: u64 = 1_000_000;
+
+/// The stream tungstenite sees: reads come from bytes already here, writes go to the session's
+/// control bytes and never block.
+pub(crate) struct Shim<'a, 'c> {
+    input: &'a [u8],
+    control: &'c mut Vec<u8>,
+}
+
+impl<'a, 'c> Shim<'a, 'c> {
+    fn new(input: &'a [u8], control: &'c mut Vec<u8>) -> Self {
+        Self { input, control }
+    }
+
+    pub(crate) fn for_writing(control: &'c mut Vec<u8>) -> Self {
+        Self { input: &[], control }
+    }
+}
+
+impl Read for Shim<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.input.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.input.read(buffer)
+    }
+}
+
+impl Write for Shim<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.control.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How far the bytes of one read were looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    All,
+    /// Others have their turn first.
+    Part,
+    /// Its replies have to leave before it is read on.
+    Paused,
+}
+
+impl<T: Transport> Engine<T> {
+    /// Reads what the socket has and acts on it; call it when the socket is ready as the last
+    /// [`Inbound`] said.
+    pub fn on_readable(&mut self, now: Now, key: SessionKey) -> Inbound {
+        let Some(position) = self.position_of(key) else { return Inbound::Closed };
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let result = self.read(now, position, &mut scratch);
+        self.scratch = scratch;
+        // The position may have been freed, and never by another session meanwhile.
+        if self.position_of(key).is_none() {
+            return Inbound::Closed;
+        }
+        let session = &mut self.sessions[position];
+        if session.outbound.flush(&mut session.transport, now.monotonic_us).is_err() {
+            let reason = session.closing.map_or(CloseReason::ConnectionLost, |each| each.reason);
+            self.end(now, position, reason);
+            return Inbound::Closed;
+        }
+        if session.closing.is_some_and(|closing| closing.answered) && session.outbound.is_empty() {
+            let reason = session.closing.map_or(CloseReason::ClientLeft, |each| each.reason);
+            self.end(now, position, reason);
+            return Inbound::Closed;
+        }
+        if session.is_due() {
+            self.make_ready(position as u32, true);
+        } else if !session.outbound.is_empty() {
+            self.make_wait(position as u32);
+        }
+        result
+    }
+
+    fn read(&mut self, now: Now, position: usize, scratch: &mut [u8]) -> Inbound {
+        // What was left when replies did not leave comes first.
+        let unread = std::mem::take(&mut self.sessions[position].unread);
+        match self.take_in(now, position, &unread) {
+            Taken::All => {}
+            Taken::Part => return Inbound::Again,
+            Taken::Paused => return self.pause(position),
+        }
+        for _ in 0..READS_IN_A_ROW {
+            let Some(session) = self.sessions.get_mut(position) else { return Inbound::Closed };
+            match session.transport.try_read(scratch) {
+                Ok(0) => {
+                    let reason =
+                        session.closing.map_or(CloseReason::ConnectionLost, |each| each.reason);
+                    self.end(now, position, reason);
+                    return Inbound::Closed;
+                }
+                Ok(length) => {
+                    session.heard_us = now.monotonic_us;
+                    match self.take_in(now, position, &scratch[..length]) {
+                        Taken::All => {}
+                        Taken::Part => return Inbound::Again,
+                        Taken::Paused => return self.pause(position),
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Inbound::Readable;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    let reason =
+                        session.closing.map_or(CloseReason::ConnectionLost, |each| each.reason);
+                    self.end(now, position, reason);
+                    return Inbound::Closed;
+                }
+            }
+        }
+        Inbound::Again
+    }
+
+    /// Acts on bytes from the client; what is not looked at yet is kept.
+    fn take_in(&mut self, now: Now, position: usize, input: &[u8]) -> Taken {
+        let mut rest = input;
+        for _ in 0..MESSAGES_IN_A_ROW {
+            let Some(session) = self.sessions.get_mut(position) else { return Taken::All };
+            if session.deaf || session.closing.is_some_and(|closing| closing.answered) {
+                return Taken::All;
+            }
+            if session.outbound.control_len() >= self.shared.config().control_limit_bytes {
+                // An error shows again where the caller writes.
+                let _ = session.outbound.flush(&mut session.transport, now.monotonic_us);
+                if session.outbound.control_len() > 0 {
+                    session.unread = rest.to_vec();
+                    return Taken::Paused;
+                }
+            }
+            let mut shim = Shim::new(rest, &mut session.outbound.control);
+            let result = session.websocket.read(&mut shim);
+            rest = shim.input;
+            match result {
+                Ok(message) => self.take_message(now, position, message),
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Taken::All;
+                }
+                Err(error) => {
+                    self.take_error(now, position, &error);
+                    return Taken::All;
+                }
+            }
+        }
+        if let Some(session) = self.sessions.get_mut(position) {
+            session.unread = rest.to_vec();
+        }
+        Taken::Part
+    }
+
+    fn take_message(&mut self, now: Now, position: usize, message: Message) {
+        let session = &mut self.sessions[position];
+        if session.closing.is_some() {
+            return;
+        }
+        let text = session.dialect.is_text();
+        match message {
+            Message::Text(payload) if text => self.take_command(now, position, payload.as_bytes()),
+            Message::Binary(payload) if !text => self.take_command(now, position, &payload),
+            Message::Text(_) | Message::Binary(_) => {
+                let kind = if text { "text" } else { "binary" };
+                let dialect = session.dialect.subprotocol();
+                let refusal = Refusal {
+                    code: ErrorCode::BadMessage,
+                    message: format!("a session of {dialect} takes {kind} messages only"),
+                    field: None,
+                    id: None,
+                };
+                self.refuse(position, refusal);
+            }
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}
+        }
+    }
+
+    /// The client has closed, or what it sent is no WebSocket.
+    fn take_error(&mut self, now: Now, position: usize, error: &Error) {
+        let reason = match error {
+            Error::ConnectionClosed | Error::AlreadyClosed => {
+                let closing = self.sessions[position].closing;
+                let reason = closing.map_or(CloseReason::ClientLeft, |each| each.reason);
+                self.stop_sending(position);
+                let until_us = now.monotonic_us + LEAVE_US;
+                self.sessions[position].closing =
+                    Some(Closing { reason, until_us, answered: true });
+                return;
+            }
+            Error::Capacity(_) => CloseReason::MessageTooBig,
+            _ => CloseReason::BadProtocol,
+        };
+        self.sessions[position].deaf = true;
+        self.begin_close(now, position, reason);
+    }
+
+    /// Its replies do not leave, so it is not read.
+    fn pause(&mut self, position: usize) -> Inbound {
+        self.stats.reads_paused += 1;
+        self.make_wait(position as u32);
+        Inbound::Writable
+    }
+
+    pub(crate) fn refuse(&mut self, position: usize, refusal: Refusal) {
+        self.stats.refusals += 1;
+        self.reply_to(position, &Reply::Error(refusal));
+    }
+
+    /// Appends a reply to the session's control bytes, ahead of any data frame to come.
+    pub(crate) fn reply_to(&mut self, position: usize, reply: &Reply) {
+        let session = &mut self.sessions[position];
+        self.reply.clear();
+        session.dialect.write_reply(&mut self.reply, reply);
+        let before = session.outbound.control.len();
+        write_message(&mut session.outbound.control, session.dialect.is_text(), &self.reply);
+        let bytes = session.outbound.control.len() - before;
+        self.stats.control_bytes += bytes as u64;
+        if let Some(budget) = session.budget.as_mut() {
+            budget.debit(bytes);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The session engine: samples the hub for each client and writes its frames.
+//!
+//! Sans-I/O: sockets, time and randomness come in as arguments, so that property tests drive the
+//! real hub and the real engine in one thread. A session holds no queue of data; it holds cursors
+//! into state that the hub owns.
+//!
+//! Read in this order:
+//!
+//! - [`config`], [`transport`], [`stats`]: what comes in and goes out;
+//! - `subscription`, `group`, `wildcard`, `portfolio`: what a session wants;
+//! - `schedule`, `wheel`, `pace`: when it gets it;
+//! - `sampling`, `tape`, `cache`, `frame`, `flush`: how a frame is filled;
+//! - `session`, `outbound`: one connection;
+//! - [`engine`], `collect`, `serve`, `inbound`, `commands`, `subscribing`, `housekeeping`,
+//!   `footprint`: a worker's loop.
+
+pub mod config;
+
+pub mod transport;
+
+pub mod stats;
+
+mod subscription;
+
+mod group;
+
+mod wildcard;
+
+mod portfolio;
+
+mod schedule;
+
+mod wheel;
+
+mod pace;
+
+mod sampling;
+
+mod tape;
+
+mod cache;
+
+mod frame;
+
+mod flush;
+
+mod session;
+
+mod outbound;
+
+pub mod engine;
+
+mod collect;
+
+mod serve;
+
+mod inbound;
+
+mod footprint;
+
+mod commands;
+
+mod subscribing;
+
+mod housekeeping;
+
+pub use config::{ConfigError, EngineConfig};
+pub use engine::{Engine, Inbound, Progress, SessionKey, Shared};
+pub use footprint::Footprint;
+pub use stats::{Ended, EngineStats};
+pub use transport::{Now, Transport};

@@ -1,0 +1,331 @@
+//! All subscriptions of one session: groups by throttle interval, and the wildcard.
+
+use tickgate_protocol::channel::{Channel, Channels};
+
+use crate::{
+    group::Group,
+    schedule::{GroupId, Schedule},
+    subscription::{INHERIT, Subscription},
+    wildcard::Wildcard,
+};
+
+/// What one session is subscribed to.
+#[derive(Debug)]
+pub(crate) struct Portfolio {
+    /// Position of the session in the engine, for timers and the interest index.
+    session: u32,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) wildcard: Option<Box<Wildcard>>,
+    /// The connection's own throttle interval, or [`INHERIT`].
+    pub(crate) connection_throttle_ms: u16,
+    default_throttle_ms: u16,
+    next_group: u32,
+    /// Place of the group that the next frame begins with; the wildcard's is behind the last.
+    pub(crate) from: usize,
+}
+
+impl Portfolio {
+    pub(crate) fn new(session: u32, default_throttle_ms: u16) -> Self {
+        Self {
+            session,
+            groups: Vec::new(),
+            wildcard: None,
+            connection_throttle_ms: INHERIT,
+            default_throttle_ms,
+            next_group: GroupId::WILDCARD.0 + 1,
+            from: 0,
+        }
+    }
+
+    /// Subscriptions held; a wildcard counts as one.
+    pub(crate) fn count(&self) -> usize {
+        self.groups.iter().map(|group| group.members.len()).sum::<usize>()
+            + usize::from(self.wildcard.is_some())
+    }
+
+    /// The interval in force for a symbol bound to `own`, symbol over `*` over connection over
+    /// default.
+    pub(crate) fn interval_of(&self, own: u16) -> u16 {
+        let wildcard = self.wildcard.as_ref().map_or(INHERIT, |each| each.own_throttle_ms);
+        [own, wildcard, self.connection_throttle_ms]
+            .into_iter()
+            .find(|each| *each != INHERIT)
+            .unwrap_or(self.default_throttle_ms)
+    }
+
+    /// The connection's interval in force.
+    pub(crate) fn connection_interval(&self) -> u16 {
+        match self.connection_throttle_ms {
+            INHERIT => self.default_throttle_ms,
+            own => own,
+        }
+    }
+
+    /// Distinct intervals if a subscription with `interval_ms` were added.
+    pub(crate) fn intervals_with(&self, interval_ms: u16) -> usize {
+        let known = self.groups.iter().any(|group| group.interval_ms == interval_ms)
+            || self.wildcard.as_ref().is_some_and(|each| each.group.interval_ms == interval_ms);
+        self.groups.len() + usize::from(self.wildcard.is_some()) + usize::from(!known)
+    }
+
+    /// A subscription by name.
+    pub(crate) fn named_mut(&mut self, symbol: u32) -> Option<&mut Subscription> {
+        self.groups.iter_mut().find_map(|group| {
+            let at = group.position(symbol).ok()?;
+            group.members.get_mut(at)
+        })
+    }
+
+    /// A subscription by name, or the wildcard's place of it.
+    pub(crate) fn find_mut(&mut self, symbol: u32) -> Option<&mut Subscription> {
+        // Two looks, because the borrow of the first cannot be given back conditionally.
+        if self.is_named(symbol) {
+            return self.named_mut(symbol);
+        }
+        let members = &mut self.wildcard.as_mut()?.group.members;
+        members.get_mut(symbol as usize).filter(|member| !member.channels.is_empty())
+    }
+
+    pub(crate) fn is_named(&self, symbol: u32) -> bool {
+        self.groups.iter().any(|group| group.position(symbol).is_ok())
+    }
+
+    pub(crate) fn group_mut(&mut self, id: GroupId) -> Option<&mut Group> {
+        if id == GroupId::WILDCARD {
+            return self.wildcard.as_mut().map(|each| &mut each.group);
+        }
+        self.groups.iter_mut().find(|group| group.id == id)
+    }
+
+    /// Takes a subscription by name out of its group, cursors and all; with the group's interval.
+    pub(crate) fn take(
+        &mut self,
+        symbol: u32,
+        schedule: &mut Schedule,
+    ) -> Option<(Subscription, u16)> {
+        let (at, position) = self
+            .groups
+            .iter()
+            .enumerate()
+            .find_map(|(at, group)| Some((at, group.position(symbol).ok()?)))?;
+        let group = &mut self.groups[at];
+        let interval_ms = group.interval_ms;
+        let member = group.members.remove(position);
+        group.moved.retain(|each| each.symbol != symbol);
+        if group.is_realtime() {
+            schedule.interest.remove(symbol, self.session);
+        }
+        if group.members.is_empty() {
+            group.cancel(schedule);
+            self.groups.remove(at);
+        }
+        Some((member, interval_ms))
+    }
+
+    /// The place of the group of an interval, made if need be.
+    fn group_at(&mut self, interval_ms: u16) -> usize {
+        if let Some(at) = self.groups.iter().position(|group| group.interval_ms == interval_ms) {
+            return at;
+        }
+        self.groups.push(Group::new(GroupId(self.next_group), interval_ms));
+        self.next_group += 1;
+        self.groups.len() - 1
+    }
+
+    /// Puts a subscription by name into the group of its interval. `left_ms` is the interval it
+    /// had, if it was sent anything under one.
+    fn put(&mut self, member: Subscription, left_ms: Option<u16>, schedule: &mut Schedule) {
+        let at = self.group_at(self.interval_of(member.own_throttle_ms));
+        let symbol = member.symbol;
+        let group = &mut self.groups[at];
+        group.insert(member);
+        if group.is_realtime() {
+            schedule.interest.add(symbol, self.session);
+            // What changed while it was throttled is due now.
+            group.mark(symbol);
+        } else if let Some(left_ms) = left_ms {
+            group.moved_in(symbol, left_ms, schedule);
+        }
+        group.ensure_timers(self.session, member.channels.has(Channel::Trade), schedule);
+    }
+
+    /// The same for many that came from groups, at the cost of one sorting.
+    fn put_all(&mut self, members: Vec<(Subscription, u16)>, schedule: &mut Schedule) {
+        for (member, left_ms) in members {
+            let at = self.group_at(self.interval_of(member.own_throttle_ms));
+            let group = &mut self.groups[at];
+            if group.is_realtime() {
+                schedule.interest.add(member.symbol, self.session);
+                group.look_at_all = true;
+            } else {
+                let moved = group.moved(member.symbol, left_ms, schedule);
+                group.moved.push(moved);
+            }
+            group.members.push(member);
+        }
+        for group in &mut self.groups {
+            // Nearly sorted runs, which the standard sort merges in linear time.
+            group.members.sort_by_key(|member| member.symbol);
+            group.settle_moved();
+            let trades = group.members.iter().any(|member| member.channels.has(Channel::Trade));
+            group.ensure_timers(self.session, trades, schedule);
+        }
+    }
+
+    /// Writes a changed subscription by name back: in place where its interval stays, so that the
+    /// group keeps its phase; else into the group it belongs to now.
+    pub(crate) fn update(&mut self, member: Subscription, schedule: &mut Schedule) {
+        let interval_ms = self.interval_of(member.own_throttle_ms);
+        let session = self.session;
+        let stays = self.groups.iter_mut().find(|group| group.interval_ms == interval_ms);
+        if let Some(group) = stays
+            && let Ok(at) = group.position(member.symbol)
+        {
+            group.members[at] = member;
+            group.ensure_timers(session, member.channels.has(Channel::Trade), schedule);
+            return;
+        }
+        let covered_ms = self.wildcard.as_ref().map(|each| each.group.interval_ms);
+        let left_ms = self.take(member.symbol, schedule).map(|(_, left_ms)| left_ms);
+        self.put(member, left_ms.or(covered_ms), schedule);
+    }
+
+    /// Gives a subscription whose name is no more back to the wildcard, if that covers it.
+    pub(crate) fn give_back(&mut self, symbol: u32, schedule: &mut Schedule) {
+        let Some((member, left_ms)) = self.take(symbol, schedule) else { return };
+        if let Some(wildcard) = self.wildcard.as_mut() {
+            wildcard.take_back(member, left_ms, schedule);
+            let trades = wildcard.channels.has(Channel::Trade);
+            wildcard.group.ensure_timers(self.session, trades, schedule);
+        }
+    }
+
+    /// Moves every subscription whose interval in force has changed to the group it belongs to.
+    pub(crate) fn regroup(&mut self, schedule: &mut Schedule) {
+        let mut moved: Vec<(Subscription, u16)> = Vec::new();
+        for at in 0..self.groups.len() {
+            let interval_ms = self.groups[at].interval_ms;
+            let leaving: Vec<u32> = self.groups[at]
+                .members
+                .iter()
+                .filter(|member| self.interval_of(member.own_throttle_ms) != interval_ms)
+                .map(|member| member.symbol)
+                .collect();
+            if leaving.is_empty() {
+                continue;
+            }
+            let realtime = self.groups[at].is_realtime();
+            let group = &mut self.groups[at];
+            moved.extend(
+                group
+                    .members
+                    .extract_if(.., |member| leaving.binary_search(&member.symbol).is_ok())
+                    .map(|member| (member, interval_ms)),
+            );
+            group.moved.retain(|each| leaving.binary_search(&each.symbol).is_err());
+            if realtime {
+                for symbol in leaving {
+                    schedule.interest.remove(symbol, self.session);
+                }
+            }
+            if group.members.is_empty() {
+                group.cancel(schedule);
+            }
+        }
+        self.groups.retain(|group| !group.members.is_empty());
+        self.put_all(moved, schedule);
+        self.regroup_wildcard(schedule);
+    }
+
+    /// Adds the wildcard, covering `count` symbols; those subscribed by name stay with their name.
+    pub(crate) fn open_wildcard(&mut self, schedule: &mut Schedule) -> &mut Wildcard {
+        if self.wildcard.is_none() {
+            let interval_ms = self.interval_of(INHERIT);
+            schedule.interest.wildcards.push(self.session);
+            schedule.interest.realtime_wildcards += usize::from(interval_ms == 0);
+            self.wildcard = Some(Box::new(Wildcard::new(interval_ms)));
+        }
+        self.wildcard.as_mut().expect("it was made above")
+    }
+
+    /// Covers the symbols listed so far and brings every name's channels in force up to date.
+    pub(crate) fn spread_wildcard(&mut self, count: u32, schedule: &mut Schedule) {
+        let Some(wildcard) = self.wildcard.as_mut() else { return };
+        wildcard.grow(count);
+        for group in &mut self.groups {
+            for member in &mut group.members {
+                wildcard.vacate(member.symbol);
+                member.set_channels(member.named.with(wildcard.channels));
+            }
+            // The tape may be among the channels they gained.
+            let trades = group.members.iter().any(|member| member.channels.has(Channel::Trade));
+            group.ensure_timers(self.session, trades, schedule);
+        }
+        let trades = wildcard.channels.has(Channel::Trade);
+        wildcard.group.ensure_timers(self.session, trades, schedule);
+    }
+
+    /// Ends the wildcard; names keep what they named.
+    pub(crate) fn close_wildcard(&mut self, schedule: &mut Schedule) {
+        let Some(mut wildcard) = self.wildcard.take() else { return };
+        wildcard.group.cancel(schedule);
+        schedule.interest.wildcards.retain(|each| *each != self.session);
+        schedule.interest.realtime_wildcards -= usize::from(wildcard.group.is_realtime());
+        for member in self.groups.iter_mut().flat_map(|group| &mut group.members) {
+            member.set_channels(member.named);
+        }
+        self.regroup(schedule);
+    }
+
+    /// Ends everything; the session is over.
+    pub(crate) fn clear(&mut self, schedule: &mut Schedule) {
+        self.close_wildcard(schedule);
+        for mut group in self.groups.drain(..) {
+            group.cancel(schedule);
+            if group.is_realtime() {
+                for member in &group.members {
+                    schedule.interest.remove(member.symbol, self.session);
+                }
+            }
+        }
+    }
+
+    /// Gives spare memory back: most sessions subscribe once and stream for hours.
+    pub(crate) fn shrink(&mut self) {
+        for group in &mut self.groups {
+            group.members.shrink_to_fit();
+        }
+        self.groups.shrink_to_fit();
+    }
+
+    /// Every subscription in force, names first.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Subscription> {
+        let covered = self.wildcard.iter_mut().flat_map(|each| &mut each.group.members);
+        self.groups
+            .iter_mut()
+            .flat_map(|group| &mut group.members)
+            .chain(covered)
+            .filter(|member| !member.channels.is_empty())
+    }
+
+    fn regroup_wildcard(&mut self, schedule: &mut Schedule) {
+        let interval_ms = self.interval_of(INHERIT);
+        let session = self.session;
+        let Some(wildcard) = self.wildcard.as_mut() else { return };
+        let group = &mut wildcard.group;
+        if group.interval_ms == interval_ms {
+            return;
+        }
+        group.cancel(schedule);
+        schedule.interest.realtime_wildcards -= usize::from(group.interval_ms == 0);
+        schedule.interest.realtime_wildcards += usize::from(interval_ms == 0);
+        wildcard.set_interval(interval_ms, schedule);
+        let trades = wildcard.channels.has(Channel::Trade);
+        wildcard.group.ensure_timers(session, trades, schedule);
+    }
+}
+
+/// The wildcard's channels of a name, for a name that loses some of its own.
+pub(crate) fn covered_channels(wildcard: Option<&Wildcard>) -> Channels {
+    wildcard.map_or(Channels::NONE, |each| each.channels)
+}

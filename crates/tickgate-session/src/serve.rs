@@ -1,0 +1,221 @@
+//! Serves what is due, in slices: one frame in flight for each session.
+
+use tickgate_protocol::{close::CloseReason, entry::cause};
+
+use crate::{
+    engine::{Engine, Pass, Progress},
+    flush::{self, Left},
+    sampling::Sampler,
+    session::Closing,
+    transport::{Now, Transport},
+};
+
+/// Frames one session may send before others have their turn.
+const FRAMES_IN_A_ROW: usize = 4;
+/// A flush that begins this many ticks after it was due is late through our own load.
+const LATE_TICKS: u64 = 2;
+
+impl<T: Transport> Engine<T> {
+    /// Serves what is due: one slice, real-time sessions first.
+    pub fn poll(&mut self, now: Now) -> Progress {
+        self.collect();
+        let tick = self.schedule.tick_of(now.monotonic_us);
+        let is_new = tick > self.schedule.tick;
+        self.begin_pass(now, is_new);
+        if is_new {
+            self.advance(now, tick);
+        }
+        let readies = self.stats.readies;
+        for served in 0..self.shared.config().slice_sessions {
+            let Some((position, urgent)) = self.next_ready(served) else { break };
+            let session = &mut self.sessions[position as usize];
+            let flag = if urgent { &mut session.is_urgent } else { &mut session.is_ready };
+            *flag = false;
+            self.serve(now, position);
+        }
+        if self.stats.readies > readies {
+            self.shared.count_readies(self.stats.readies - readies);
+        }
+        let more = !self.urgent.is_empty() || !self.ready.is_empty();
+        let next_us =
+            (!self.sessions.is_empty()).then(|| self.schedule.time_of(self.schedule.tick + 1));
+        Progress { more, next_us, wants_doorbell: self.schedule.interest.is_realtime() }
+    }
+
+    /// A new time for the frames to come: at each tick, and whenever real-time sessions are served,
+    /// who want what is newest. A pass so lasts one tick at most, and a tick's throttled sessions
+    /// share it.
+    fn begin_pass(&mut self, now: Now, is_new_tick: bool) {
+        if is_new_tick || !self.urgent.is_empty() || now.unix_us < self.pass.sent_at_us {
+            self.pass = Pass { sent_at_us: now.unix_us };
+            self.cache.next_pass();
+        }
+    }
+
+    /// A tick or several have passed: timers fire, waiting sessions are tried again.
+    fn advance(&mut self, now: Now, tick: u64) {
+        let before = std::mem::replace(&mut self.schedule.tick, tick);
+        let mut fired = std::mem::take(&mut self.fired);
+        self.schedule.wheel.advance(tick, &mut fired);
+        for (due, scheduled) in fired.drain(..) {
+            let session = &mut self.sessions[due.session as usize];
+            let Some(group) = session.portfolio.group_mut(due.group) else { continue };
+            group.fired(due.tape_only);
+            if tick - scheduled >= LATE_TICKS && session.late == 0 {
+                session.late = cause::LOAD;
+                self.stats.late_flushes += 1;
+            }
+            self.make_ready(due.session, false);
+        }
+        self.fired = fired;
+        for position in std::mem::take(&mut self.waiting) {
+            self.sessions[position as usize].is_waiting = false;
+            self.make_ready(position, false);
+        }
+        self.housekeep(now, before, tick);
+    }
+
+    /// Writes what waits, then forms frames as long as they leave whole.
+    fn serve(&mut self, now: Now, position: u32) {
+        let session = &mut self.sessions[position as usize];
+        if self.schedule.tick - session.ready_tick >= LATE_TICKS && session.late == 0 {
+            session.late = cause::LOAD;
+            self.stats.late_flushes += 1;
+        }
+        for _ in 0..FRAMES_IN_A_ROW {
+            let session = &mut self.sessions[position as usize];
+            let closing = session.closing;
+            match session.outbound.flush(&mut session.transport, now.monotonic_us) {
+                Err(_) => return self.end(now, position as usize, lost(closing)),
+                Ok(true) => {}
+                Ok(false) => return self.blocked(now, position),
+            }
+            if let Some(closing) = closing {
+                if closing.answered {
+                    self.end(now, position as usize, closing.reason);
+                }
+                return;
+            }
+            if !session.is_due() {
+                session.late = 0;
+                return;
+            }
+            if session.credit.as_ref().is_some_and(|credit| credit.is_spent()) {
+                // An acknowledgement makes it ready again.
+                session.late |= cause::CREDIT;
+                return;
+            }
+            let balance =
+                session.budget.as_mut().map(|budget| budget.balance_bytes(now.monotonic_us));
+            let is_spent = balance.is_some_and(|bytes| bytes <= 0);
+            if is_spent && !session.notice_due && !session.status_due {
+                session.late |= cause::BUDGET;
+                return self.make_wait(position);
+            }
+            match self.send_frame(now, position, balance.filter(|_| !is_spent), is_spent) {
+                Sent::More => {}
+                Sent::Done => return,
+                Sent::Later => return self.make_wait(position),
+            }
+        }
+        self.make_ready(position, false);
+    }
+
+    /// Forms one frame of what is due and hands it to the socket.
+    fn send_frame(
+        &mut self,
+        now: Now,
+        position: u32,
+        budget: Option<i64>,
+        exempt_only: bool,
+    ) -> Sent {
+        let session = &mut self.sessions[position as usize];
+        let cause = session.late;
+        let sequence = session.frame_sequence + 1;
+        let budget = budget.map(|bytes| usize::try_from(bytes).unwrap_or(0));
+        self.frame.begin(session.dialect, sequence, self.pass.sent_at_us, budget);
+        let mut sampler = Sampler {
+            hub: self.shared.hub(),
+            frame: &mut self.frame,
+            cache: &mut self.cache,
+            stats: &mut self.stats,
+            sent_at_us: self.pass.sent_at_us,
+            tick: self.schedule.tick,
+            cause,
+            newest: false,
+        };
+        let left = flush::fill(session, position, &mut sampler, &mut self.schedule, exempt_only);
+        if self.frame.count() > 0 {
+            if let Some(credit) = session.credit.as_mut() {
+                credit.sent(sequence);
+            }
+            self.hand_over(now, position, cause);
+        }
+        let session = &mut self.sessions[position as usize];
+        match left {
+            Left::Unreadable => Sent::Later,
+            Left::More => Sent::More,
+            Left::Nothing if session.is_due() => {
+                // Only what is exempt from the budget has gone.
+                session.late |= cause::BUDGET;
+                Sent::Later
+            }
+            Left::Nothing => {
+                session.late = 0;
+                if session.outbound.is_empty() { Sent::Done } else { Sent::Later }
+            }
+        }
+    }
+
+    /// Completes the frame in the builder and writes it. Takes the next frame sequence.
+    pub(crate) fn hand_over(&mut self, now: Now, position: u32, cause: u8) {
+        let session = &mut self.sessions[position as usize];
+        let bytes = self.frame.finish(cause);
+        session.frame_sequence += 1;
+        session.framed_us = now.monotonic_us;
+        session.frame_bytes += bytes.len() as u64;
+        if let Some(budget) = session.budget.as_mut() {
+            budget.debit(bytes.len());
+        }
+        self.stats.frames += 1;
+        self.stats.frames_by_cause[usize::from(cause)] += 1;
+        self.stats.frame_bytes += bytes.len() as u64;
+        if session.outbound.send(bytes, &mut session.transport, now.monotonic_us).is_err() {
+            // It is removed at its next turn: the caller still looks at it in this one.
+            let until_us = now.monotonic_us;
+            let reason = CloseReason::ConnectionLost;
+            session.closing.get_or_insert(Closing { reason, until_us, answered: true });
+            self.make_wait(position);
+        }
+    }
+
+    /// The socket is full. Past the drain age the session ends; no close frame can follow half a
+    /// data frame, so such a client sees the connection end.
+    fn blocked(&mut self, now: Now, position: u32) {
+        let drain_age_us = self.shared.config().drain_age.as_micros() as u64;
+        let session = &mut self.sessions[position as usize];
+        if session.outbound.waiting_us(now.monotonic_us) > drain_age_us {
+            let reason = session.closing.map_or(CloseReason::SlowConsumer, |each| each.reason);
+            return self.end(now, position as usize, reason);
+        }
+        if session.is_due() {
+            session.late |= cause::SOCKET;
+        }
+        self.make_wait(position);
+    }
+}
+
+/// What became of a session's turn.
+enum Sent {
+    /// Everything due has been sent.
+    Done,
+    /// Another frame can follow at once.
+    More,
+    /// It is to be tried again at the next tick.
+    Later,
+}
+
+/// A connection that breaks while it closes ends for the reason it was closing.
+fn lost(closing: Option<Closing>) -> CloseReason {
+    closing.map_or(CloseReason::ConnectionLost, |closing| closing.reason)
+}

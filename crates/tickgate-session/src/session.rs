@@ -1,0 +1,199 @@
+//! One client's connection and its state: cursors and allowances, never a queue of data.
+
+use std::collections::VecDeque;
+
+use tickgate_protocol::{close::CloseReason, dialect::Dialect};
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+
+use crate::{
+    config::EngineConfig,
+    outbound::Outbound,
+    pace::{Budget, CommandRate, Credit},
+    portfolio::Portfolio,
+    transport::Now,
+};
+
+/// `ready` entries a session may wait for; a subscribe beyond that is refused. Bounds
+/// [`Session::owed`] together with the subscription limit.
+pub(crate) const READY_LIMIT: usize = 256;
+
+/// tungstenite's read buffer: allocated for each connection, zeroed at each poll.
+const READ_BUFFER_BYTES: usize = 512;
+
+/// A snapshot or its end, in the order in which commands asked for them.
+///
+/// At most one `Symbol` for each subscription (its `owed` flag says it is here), one `Covered`,
+/// and [`READY_LIMIT`] `Ready`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owed {
+    /// What was never sent of this symbol.
+    Symbol(u32),
+    /// The same for the symbols from `next` to `end` that the wildcard covers.
+    Covered { next: u32, end: u32 },
+    /// All that the command asked for has been sent.
+    Ready(Option<i64>),
+}
+
+/// One client's WebSocket connection and its state.
+#[derive(Debug)]
+pub(crate) struct Session<T> {
+    pub(crate) transport: T,
+    pub(crate) websocket: WebSocketContext,
+    pub(crate) outbound: Outbound,
+    /// Bytes read but not looked at while replies do not leave; at most one read's worth.
+    pub(crate) unread: Vec<u8>,
+    pub(crate) dialect: Dialect,
+    /// Distinguishes this session from an earlier one at the same position.
+    pub(crate) generation: u32,
+    /// Gateway-wide number.
+    pub(crate) number: u64,
+    pub(crate) portfolio: Portfolio,
+    pub(crate) owed: VecDeque<Owed>,
+    pub(crate) rate: CommandRate,
+    pub(crate) budget: Option<Box<Budget>>,
+    pub(crate) credit: Option<Box<Credit>>,
+    /// Sequence of the last data frame.
+    pub(crate) frame_sequence: u64,
+    /// Highest frame acknowledged.
+    pub(crate) acknowledged: u64,
+    pub(crate) epoch: u64,
+    pub(crate) feed_status_sequence: u64,
+    /// Some subscribed symbol's status changed.
+    pub(crate) status_due: bool,
+    /// The feed's status or the epoch changed.
+    pub(crate) notice_due: bool,
+    /// Why what is due has not been sent yet: bits of [`tickgate_protocol::entry::cause`].
+    pub(crate) late: u8,
+    /// It waits in the engine's queue of sessions with work.
+    pub(crate) is_ready: bool,
+    /// It waits in the engine's queue of sessions with real-time work.
+    pub(crate) is_urgent: bool,
+    /// Flush tick in which it was put there.
+    pub(crate) ready_tick: u64,
+    /// It waits in the engine's list of sessions to try again at the next tick.
+    pub(crate) is_waiting: bool,
+    pub(crate) has_commanded: bool,
+    pub(crate) closing: Option<Closing>,
+    /// What it sent was no WebSocket: nothing more is made of its bytes. They are still read, or
+    /// the kernel would cut the connection before the client has seen why it is closed.
+    pub(crate) deaf: bool,
+    pub(crate) opened_us: u64,
+    pub(crate) heard_us: u64,
+    pub(crate) pinged_us: u64,
+    /// When the last data frame was formed.
+    pub(crate) framed_us: u64,
+    pub(crate) frame_bytes: u64,
+}
+
+/// A close frame has been written; the client has until then to answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Closing {
+    pub(crate) reason: CloseReason,
+    pub(crate) until_us: u64,
+    /// Both sides have said so: it ends once what waits has left.
+    pub(crate) answered: bool,
+}
+
+impl<T> Session<T> {
+    #[allow(clippy::too_many_arguments, reason = "what a session is made of")]
+    pub(crate) fn new(
+        transport: T,
+        dialect: Dialect,
+        generation: u32,
+        number: u64,
+        position: u32,
+        config: &EngineConfig,
+        epoch: u64,
+        now: Now,
+    ) -> Self {
+        let websocket = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_write_buffer_size(config.control_limit_bytes + config.message_limit_bytes)
+            .max_message_size(Some(config.message_limit_bytes))
+            .max_frame_size(Some(config.message_limit_bytes));
+        Self {
+            transport,
+            websocket: WebSocketContext::new(Role::Server, Some(websocket)),
+            outbound: Outbound::default(),
+            unread: Vec::new(),
+            dialect,
+            generation,
+            number,
+            portfolio: Portfolio::new(position, config.throttle_interval.as_millis() as u16),
+            owed: VecDeque::new(),
+            rate: CommandRate::default(),
+            budget: None,
+            credit: None,
+            frame_sequence: 0,
+            acknowledged: 0,
+            epoch,
+            feed_status_sequence: 0,
+            status_due: false,
+            notice_due: true,
+            late: 0,
+            is_ready: false,
+            is_urgent: false,
+            ready_tick: 0,
+            is_waiting: false,
+            has_commanded: false,
+            closing: None,
+            deaf: false,
+            opened_us: now.monotonic_us,
+            heard_us: now.monotonic_us,
+            pinged_us: now.monotonic_us,
+            framed_us: now.monotonic_us,
+            frame_bytes: 0,
+        }
+    }
+
+    /// True when there is something to put into a data frame.
+    pub(crate) fn is_due(&self) -> bool {
+        self.notice_due
+            || self.status_due
+            || !self.owed.is_empty()
+            || self.portfolio.groups.iter().any(|group| group.is_due())
+            || self.portfolio.wildcard.as_ref().is_some_and(|each| each.group.is_due())
+    }
+
+    /// Owes a snapshot of one subscription, once.
+    pub(crate) fn owe(&mut self, symbol: u32) {
+        let Some(member) = self.portfolio.find_mut(symbol) else { return };
+        if member.owed || !member.wants_snapshot() {
+            return;
+        }
+        member.owed = true;
+        // The wildcard may owe it already to a `ready` that waits: it stays in that line.
+        let covered = |owed: &Owed| matches!(owed, Owed::Covered { next, .. } if *next <= symbol);
+        match self.owed.iter().position(covered) {
+            Some(at) => self.owed.insert(at, Owed::Symbol(symbol)),
+            None => self.owed.push_back(Owed::Symbol(symbol)),
+        }
+    }
+
+    /// Owes a snapshot of all that the wildcard covers, once: one that waits begins again where it
+    /// stands in line, before the `ready` that waits for it.
+    pub(crate) fn owe_covered(&mut self, count: u32) {
+        let all = Owed::Covered { next: 0, end: count };
+        match self.owed.iter_mut().find(|owed| matches!(owed, Owed::Covered { .. })) {
+            Some(waiting) => *waiting = all,
+            None => self.owed.push_back(all),
+        }
+    }
+
+    /// Drops the snapshots of subscriptions that are no more, so that subscribing again owes one,
+    /// not two.
+    pub(crate) fn forget_owed(&mut self) {
+        let portfolio = &mut self.portfolio;
+        self.owed.retain(|owed| match owed {
+            Owed::Symbol(symbol) => portfolio.find_mut(*symbol).is_some_and(|member| member.owed),
+            Owed::Covered { .. } => portfolio.wildcard.is_some(),
+            Owed::Ready(_) => true,
+        });
+    }
+
+    /// `ready` entries that wait.
+    pub(crate) fn readies(&self) -> usize {
+        self.owed.iter().filter(|each| matches!(each, Owed::Ready(_))).count()
+    }
+}

@@ -1,0 +1,425 @@
+//! A random feed, and an independent fold of what it published into the checker's truth.
+
+use rand::{RngExt, rngs::StdRng};
+use tickgate_checker::{Channel, Definition as Told, TapeEvent, Truth};
+use tickgate_hub::Publisher;
+use tickgate_protocol::{
+    number::ABSENT,
+    tick::{
+        Batch, Correction, CorrectionKind, Listing, Quote, Reason, Status, StatusChange, Tick,
+        TickBody, Trade,
+    },
+};
+
+/// What is published of one symbol, as this side sees it.
+struct Symbol {
+    name: String,
+    /// Place of its newest listing among all, by which its ticks name it.
+    listing: u32,
+    /// Of its definition.
+    id: u32,
+    exponents: (i8, i8),
+    quote_sequence: u64,
+    last_sequence: u64,
+    tape_sequence: u64,
+    epoch_tape: u64,
+    status_sequence: u64,
+    status: (i64, i64),
+    /// Venue's times of the newest states.
+    quote_event_ns: Option<i64>,
+    last_event_ns: Option<i64>,
+    /// price, size, volume, trade_count, high, low, open, flags
+    last: [Option<i64>; 8],
+    quote: [Option<i64>; 5],
+    /// trade id → (sequence, size), while it may still be on the tape
+    trades: Vec<(i64, u64, Option<i64>)>,
+}
+
+/// A random market.
+pub(crate) struct Market {
+    publisher: Publisher,
+    symbols: Vec<Symbol>,
+    tape_capacity: u64,
+    epoch: u64,
+    feed: (u64, Status),
+    next_trade_id: i64,
+    listings: u32,
+    next_id: u32,
+    batch: Batch,
+}
+
+impl Market {
+    pub(crate) fn new(publisher: Publisher, tape_capacity: u64, epoch: u64) -> Self {
+        Self {
+            publisher,
+            symbols: Vec::new(),
+            tape_capacity,
+            epoch,
+            feed: (0, Status::Stale),
+            next_trade_id: 1,
+            listings: 0,
+            next_id: 0,
+            batch: Batch::default(),
+        }
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.symbols.iter().map(|symbol| symbol.name.clone()).collect()
+    }
+
+    pub(crate) fn list(&mut self, now_us: u64, rng: &mut StdRng, truth: &mut Truth) {
+        let number = self.symbols.len();
+        let exponents = (rng.random_range(-4..=0), rng.random_range(-3..=0));
+        let name = format!("S{number}");
+        self.batch.clear();
+        self.batch.listings.push(Listing {
+            name: name.clone(),
+            price_exponent: exponents.0,
+            size_exponent: exponents.1,
+            session_date: 20_240_808,
+            previous_close: ABSENT,
+        });
+        self.publisher.publish(&self.batch);
+        self.symbols.push(Symbol {
+            name,
+            listing: self.listings,
+            id: self.next_id,
+            exponents,
+            quote_sequence: 0,
+            last_sequence: 0,
+            tape_sequence: 0,
+            epoch_tape: 0,
+            status_sequence: 0,
+            status: (1, 0),
+            quote_event_ns: None,
+            last_event_ns: None,
+            last: [None; 8],
+            quote: [None; 5],
+            trades: Vec::new(),
+        });
+        self.listings += 1;
+        self.next_id += 1;
+        self.tell_definition(now_us, number, truth);
+    }
+
+    /// A symbol's prices or sizes, or both, get a decimal place more: a new id, and its states anew.
+    pub(crate) fn refine(&mut self, now_us: u64, rng: &mut StdRng, truth: &mut Truth) {
+        let number = rng.random_range(0..self.symbols.len().min(4));
+        let symbol = &mut self.symbols[number];
+        let (price, size) = [(1, 0), (0, 1), (1, 1)][rng.random_range(0..3)];
+        if symbol.exponents.0 - price < -6 || symbol.exponents.1 - size < -6 {
+            return;
+        }
+        symbol.exponents = (symbol.exponents.0 - price, symbol.exponents.1 - size);
+        self.batch.clear();
+        self.batch.listings.push(Listing {
+            name: symbol.name.clone(),
+            price_exponent: symbol.exponents.0,
+            size_exponent: symbol.exponents.1,
+            session_date: 20_240_808,
+            previous_close: ABSENT,
+        });
+        self.publisher.publish(&self.batch);
+        symbol.listing = self.listings;
+        symbol.id = self.next_id;
+        self.listings += 1;
+        self.next_id += 1;
+        let (price, size) = (10i64.pow(price as u32), 10i64.pow(size as u32));
+        let scale = |field: &mut Option<i64>, by: i64| {
+            *field = field.map(|number| number * by);
+        };
+        for (at, by) in [(0, price), (1, size), (2, price), (3, size)] {
+            scale(&mut symbol.quote[at], by);
+        }
+        for (at, by) in [(0, price), (1, size), (2, size), (4, price), (5, price), (6, price)] {
+            scale(&mut symbol.last[at], by);
+        }
+        for trade in &mut symbol.trades {
+            scale(&mut trade.2, size);
+        }
+        self.tell_definition(now_us, number, truth);
+        let symbol = &mut self.symbols[number];
+        if symbol.quote_sequence > 0 {
+            symbol.quote_sequence += 1;
+            symbol.tell_quote(now_us, symbol.quote_event_ns, truth);
+        }
+        if symbol.last_sequence > 0 {
+            symbol.last_sequence += 1;
+            symbol.tell_last(now_us, symbol.last_event_ns, truth);
+        }
+    }
+
+    pub(crate) fn set_feed(
+        &mut self,
+        now_us: u64,
+        unix_us: i64,
+        status: Status,
+        truth: &mut Truth,
+    ) {
+        if self.feed.1 == status {
+            return;
+        }
+        let reason = if status == Status::Live { Reason::None } else { Reason::Disconnected };
+        let event_ns = unix_us * 1_000;
+        self.publisher.set_feed_status(status, reason, event_ns);
+        self.feed = (self.feed.0 + 1, status);
+        let reason = (reason != Reason::None).then_some(reason as i64);
+        truth.feed_status(now_us, self.feed.0, status as i64, reason, Some(event_ns));
+    }
+
+    /// Every state is void; sequences go on.
+    pub(crate) fn begin_epoch(&mut self, now_us: u64, truth: &mut Truth) {
+        self.batch.clear();
+        self.batch.new_epoch = true;
+        self.publisher.publish(&self.batch);
+        self.epoch += 1;
+        truth.epoch(now_us, self.epoch);
+        for number in 0..self.symbols.len() {
+            self.tell_definition(now_us, number, truth);
+            let symbol = &mut self.symbols[number];
+            symbol.quote = [None; 5];
+            symbol.last = [None; 8];
+            symbol.trades.clear();
+            if symbol.quote_sequence > 0 {
+                symbol.quote_sequence += 1;
+                symbol.tell_quote(now_us, None, truth);
+            }
+            if symbol.last_sequence > 0 {
+                symbol.last_sequence += 1;
+                symbol.tell_last(now_us, None, truth);
+            }
+            symbol.epoch_tape = symbol.tape_sequence;
+            if symbol.status.0 != Status::Trading as i64 {
+                symbol.status = (Status::Trading as i64, 0);
+                symbol.status_sequence += 1;
+                symbol.tell_status(now_us, None, truth);
+            } else if symbol.status_sequence > 0 {
+                symbol.tell_status(now_us, None, truth);
+            }
+        }
+    }
+
+    /// Publishes up to `most` random ticks in one batch.
+    pub(crate) fn trade(
+        &mut self,
+        now_us: u64,
+        unix_us: i64,
+        most: usize,
+        rng: &mut StdRng,
+        truth: &mut Truth,
+    ) {
+        self.batch.clear();
+        for _ in 0..rng.random_range(0..=most) {
+            // Some symbols are busy, most are quiet.
+            let number = (rng.random_range(0.0f64..1.0).powi(3) * self.symbols.len() as f64) as u32;
+            let event_time_ns = match rng.random_range(0..10) {
+                0 => ABSENT,
+                1 => unix_us * 1_000 + rng.random_range(-2_000_000..2_000_000_000),
+                _ => unix_us * 1_000 - rng.random_range(0..5_000_000),
+            };
+            let body = self.body(number as usize, rng);
+            self.fold(now_us, number as usize, event_time_ns, &body, truth);
+            let symbol = self.symbols[number as usize].listing;
+            self.batch.ticks.push(Tick { symbol, event_time_ns, body });
+        }
+        self.publisher.publish(&self.batch);
+    }
+
+    fn body(&mut self, number: usize, rng: &mut StdRng) -> TickBody {
+        let price = rng.random_range(-50..2_000);
+        let size = rng.random_range(0..500);
+        match rng.random_range(0..100) {
+            0..60 => {
+                let sided = |present: bool, value| if present { value } else { ABSENT };
+                let (bid, ask) = (rng.random_bool(0.9), rng.random_bool(0.9));
+                TickBody::Quote(Quote {
+                    bid_price: sided(bid, price),
+                    bid_size: sided(bid, size),
+                    ask_price: sided(ask, price + rng.random_range(-3..6)),
+                    ask_size: sided(ask, rng.random_range(0..3)),
+                    suspect: rng.random_bool(0.02),
+                })
+            }
+            60..94 => {
+                self.next_trade_id += 1;
+                let trade_id = if rng.random_bool(0.9) { self.next_trade_id } else { ABSENT };
+                TickBody::Trade(Trade { price, size, flags: rng.random_range(0..16), trade_id })
+            }
+            94..97 => {
+                let trades = &self.symbols[number].trades;
+                let known = trades.get(rng.random_range(0..trades.len().max(1)));
+                let trade_id = known.map_or(-7, |trade| trade.0);
+                if rng.random_bool(0.5) {
+                    let what = CorrectionKind::Cancel;
+                    let (price, size) = (ABSENT, ABSENT);
+                    TickBody::Correction(Correction { trade_id, what, price, size })
+                } else {
+                    let what = CorrectionKind::Correct;
+                    TickBody::Correction(Correction { trade_id, what, price, size })
+                }
+            }
+            _ => {
+                let status = [Status::Trading, Status::Halted][rng.random_range(0..2)];
+                let reason = [Reason::None, Reason::News][rng.random_range(0..2)];
+                TickBody::Status(StatusChange { status, reason })
+            }
+        }
+    }
+
+    fn fold(
+        &mut self,
+        now_us: u64,
+        number: usize,
+        event_time_ns: i64,
+        body: &TickBody,
+        truth: &mut Truth,
+    ) {
+        let symbol = &mut self.symbols[number];
+        let event_ns = (event_time_ns != ABSENT).then_some(event_time_ns);
+        match *body {
+            TickBody::Quote(quote) => {
+                let mut flags = if quote.suspect { 4 } else { 0 };
+                if quote.bid_price != ABSENT && quote.ask_price != ABSENT {
+                    flags |= i64::from(quote.bid_price > quote.ask_price);
+                    flags |= i64::from(quote.bid_price == quote.ask_price) << 1;
+                }
+                let fields = [quote.bid_price, quote.bid_size, quote.ask_price, quote.ask_size];
+                for (slot, field) in symbol.quote.iter_mut().zip(fields) {
+                    *slot = present(field);
+                }
+                symbol.quote[4] = Some(flags);
+                symbol.quote_sequence += 1;
+                symbol.tell_quote(now_us, event_ns, truth);
+            }
+            TickBody::Trade(trade) => symbol.fold_trade(now_us, event_ns, &trade, truth),
+            TickBody::Correction(correction) => {
+                let oldest = (symbol.tape_sequence + 1)
+                    .saturating_sub(self.tape_capacity)
+                    .max(symbol.epoch_tape + 1);
+                symbol.trades.retain(|trade| trade.1 >= oldest);
+                symbol.fold_correction(now_us, event_ns, &correction, truth);
+            }
+            TickBody::Status(change) => {
+                let status = (change.status as i64, change.reason as i64);
+                if symbol.status != status {
+                    symbol.status = status;
+                    symbol.status_sequence += 1;
+                    symbol.tell_status(now_us, event_ns, truth);
+                }
+            }
+        }
+    }
+
+    fn tell_definition(&self, now_us: u64, number: usize, truth: &mut Truth) {
+        let symbol = &self.symbols[number];
+        truth.define(
+            now_us,
+            Told {
+                id: symbol.id,
+                name: symbol.name.clone(),
+                price_exponent: symbol.exponents.0.into(),
+                size_exponent: symbol.exponents.1.into(),
+                session_date: Some(20_240_808),
+                previous_close: None,
+                status: 1,
+                status_sequence: 0,
+            },
+        );
+    }
+}
+
+impl Symbol {
+    fn fold_trade(&mut self, now_us: u64, event_ns: Option<i64>, trade: &Trade, truth: &mut Truth) {
+        let [price, size, volume, count, high, low, open, flags] = &mut self.last;
+        *volume = Some(volume.unwrap_or(0) + trade.size);
+        *count = Some(count.unwrap_or(0) + 1);
+        let eligible = trade.flags & 1 == 0;
+        if eligible {
+            *high = Some(high.map_or(trade.price, |high| high.max(trade.price)));
+            *low = Some(low.map_or(trade.price, |low| low.min(trade.price)));
+        }
+        if eligible && trade.flags & 2 == 0 {
+            (*price, *size, *flags) =
+                (Some(trade.price), Some(trade.size), Some(i64::from(trade.flags)));
+            *open = open.or(Some(trade.price));
+        }
+        let volume = volume.unwrap_or(0);
+        self.tape_sequence += 1;
+        self.last_sequence += 1;
+        if trade.trade_id != ABSENT {
+            self.trades.push((trade.trade_id, self.tape_sequence, Some(trade.size)));
+        }
+        let event = TapeEvent::Trade {
+            price: Some(trade.price),
+            size: Some(trade.size),
+            flags: trade.flags.into(),
+            trade_id: present(trade.trade_id),
+        };
+        truth.trade(now_us, &self.name, self.tape_sequence, event_ns, event, volume);
+        self.tell_last(now_us, event_ns, truth);
+    }
+
+    fn fold_correction(
+        &mut self,
+        now_us: u64,
+        event_ns: Option<i64>,
+        correction: &Correction,
+        truth: &mut Truth,
+    ) {
+        let before = self.last;
+        let mut corrects = None;
+        if let Some(trade) = self.trades.iter_mut().rev().find(|t| t.0 == correction.trade_id) {
+            corrects = Some(trade.1 as i64);
+            let [_, _, volume, count, ..] = &mut self.last;
+            if let Some(size) = trade.2 {
+                match correction.what {
+                    CorrectionKind::Cancel => {
+                        *volume = volume.map(|volume| volume - size);
+                        *count = count.map(|count| count - 1);
+                        trade.2 = None;
+                    }
+                    CorrectionKind::Correct => {
+                        *volume = volume.map(|volume| volume - size + correction.size);
+                        trade.2 = Some(correction.size);
+                    }
+                }
+            }
+        }
+        self.tape_sequence += 1;
+        let event = TapeEvent::Correction {
+            corrects,
+            what: correction.what as i64,
+            price: present(correction.price),
+            size: present(correction.size),
+        };
+        let volume = self.last[2].unwrap_or(0);
+        truth.trade(now_us, &self.name, self.tape_sequence, event_ns, event, volume);
+        if self.last != before {
+            self.last_sequence += 1;
+            self.tell_last(now_us, event_ns, truth);
+        }
+    }
+
+    fn tell_quote(&mut self, now_us: u64, event_ns: Option<i64>, truth: &mut Truth) {
+        self.quote_event_ns = event_ns;
+        let sequence = self.quote_sequence;
+        truth.state(now_us, &self.name, Channel::Quote, sequence, event_ns, &self.quote);
+    }
+
+    fn tell_last(&mut self, now_us: u64, event_ns: Option<i64>, truth: &mut Truth) {
+        self.last_event_ns = event_ns;
+        let sequence = self.last_sequence;
+        truth.state(now_us, &self.name, Channel::Last, sequence, event_ns, &self.last);
+    }
+
+    fn tell_status(&self, now_us: u64, event_ns: Option<i64>, truth: &mut Truth) {
+        let (status, reason) = self.status;
+        let reason = (reason != 0).then_some(reason);
+        let sequence = self.status_sequence;
+        truth.status(now_us, &self.name, sequence, status, reason, event_ns, self.tape_sequence);
+    }
+}
+
+fn present(field: i64) -> Option<i64> {
+    (field != ABSENT).then_some(field)
+}
