@@ -1,0 +1,88 @@
+//! What the caller of a gateway decides; checked by the caller, immutable afterwards.
+
+use std::time::Duration;
+
+/// Limits and socket options of a gateway.
+///
+/// How many workers there are is the hub's to say: each has dirty bits of its own there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayConfig {
+    /// `Origin` headers a browser may come with, exactly as it sends them
+    /// (`https://example.org`). Default empty: any. Clients that send no `Origin` always pass.
+    pub allowed_origins: Vec<String>,
+    /// Most sessions over all workers; default 50,000. Past it a handshake is refused with 503.
+    pub session_limit: usize,
+    /// Upgraded connections that may wait for one worker to take them over; default 1,024. Past
+    /// it a handshake is refused with 503.
+    pub handover_limit: usize,
+    /// Connections that may be in HTTP (not yet upgraded) at once, for each listener; default
+    /// 4,096. Past it a new connection is closed unread.
+    pub http_connection_limit: usize,
+    /// Longest request head, bytes; default 8 KiB, which is also the least. A longer one is
+    /// answered with 431.
+    pub request_head_limit_bytes: usize,
+    /// Longest time a request head may take to arrive; default 5 s. Then the connection closes.
+    pub request_head_age: Duration,
+    /// `SO_SNDBUF` of a session's socket, bytes; default 16 KiB (the kernel doubles it). Small,
+    /// so that a stalled client pushes back early instead of after megabytes.
+    pub send_buffer_bytes: usize,
+    /// `TCP_NOTSENT_LOWAT` of a session's socket, bytes; default 16 KiB. Above it the kernel
+    /// takes nothing more, whatever its buffer could hold.
+    pub not_sent_limit_bytes: u32,
+    /// Longest time sessions get to leave when the gateway stops; default 5 s.
+    pub drain_within: Duration,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            allowed_origins: Vec::new(),
+            session_limit: 50_000,
+            handover_limit: 1_024,
+            http_connection_limit: 4_096,
+            request_head_limit_bytes: 8 * 1024,
+            request_head_age: Duration::from_secs(5),
+            send_buffer_bytes: 16 * 1024,
+            not_sent_limit_bytes: 16 * 1024,
+            drain_within: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A file of the page, served by the public listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asset {
+    /// Where it is served, beginning with `/`.
+    pub path: &'static str,
+    /// Its `Content-Type`.
+    pub content_type: &'static str,
+    /// Its content.
+    pub body: &'static [u8],
+}
+
+/// A figure of somebody else's, shown in `/metrics` beside the gateway's own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Figure {
+    /// Prometheus name, with unit and, for a counter, `_total`.
+    pub name: &'static str,
+    /// What it is, in a line. That of the first figure of a name counts.
+    pub help: &'static str,
+    /// A label and its value, from a closed list. Figures of one name all have one or none has.
+    pub label: Option<(&'static str, &'static str)>,
+    /// Whether it only rises.
+    pub kind: FigureKind,
+    /// The value.
+    pub value: f64,
+}
+
+/// How a figure behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FigureKind {
+    /// Only rises.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+/// Asked for figures at each scrape; must answer at once.
+pub type FigureSource = Box<dyn Fn() -> Vec<Figure> + Send + Sync>;

@@ -1,0 +1,38 @@
+//! Figures of the gateway itself, shared by all its threads; read at scrape.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::handshake::Refusal;
+
+/// Counters since start. Relaxed throughout: they order nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Connections accepted, on any listener.
+    pub(crate) accepted: AtomicU64,
+    /// Accepts that failed.
+    pub(crate) accept_errors: AtomicU64,
+    /// Connections closed unread because too many were in HTTP.
+    pub(crate) turned_away: AtomicU64,
+    /// Handshakes answered with 101.
+    pub(crate) upgraded: AtomicU64,
+    /// Handshakes answered with 101 whose socket never reached a worker.
+    pub(crate) upgrades_lost: AtomicU64,
+    refused: [AtomicU64; Refusal::LABELS.len()],
+}
+
+impl Counters {
+    /// Counts a refused handshake by its reason.
+    pub(crate) fn refuse(&self, refusal: &Refusal) {
+        self.refused[refusal.position()].fetch_add(1, Relaxed);
+    }
+
+    /// Refused handshakes by reason, the whole closed list.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Refusal::LABELS.into_iter().zip(self.refused.iter().map(|count| count.load(Relaxed)))
+    }
+}
+
+/// Adds one.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}

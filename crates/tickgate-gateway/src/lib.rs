@@ -1,0 +1,40 @@
+//! Everything between a TCP port and the session engine: listener, HTTP, handshake, worker
+//! threads, admin. Knows no feeds.
+//!
+//! A connection's way through it, and the order to read it in:
+//!
+//! - [`config`]: what the caller decides; [`run`](run()): the whole life of a gateway;
+//! - `listener`: accepts, and parses HTTP with a limit on everything;
+//! - `public`: the routes clients see, the page among them;
+//! - [`handshake`]: which upgrades are accepted, and what a refused one is told;
+//! - `handover`: takes the raw socket out of HTTP and gives it to the least loaded worker;
+//! - `worker`: one thread, one session engine; `socket`: what the engine sees of a connection;
+//! - `admin`, `metrics`, `counters`: what an operator sees;
+//! - [`clock`]: what time it is.
+
+pub mod config;
+
+mod run;
+
+mod listener;
+
+mod public;
+
+pub mod handshake;
+
+mod handover;
+
+mod worker;
+
+mod socket;
+
+mod admin;
+
+mod metrics;
+
+mod counters;
+
+pub mod clock;
+
+pub use config::{Asset, Figure, FigureKind, FigureSource, GatewayConfig};
+pub use run::{GatewayError, Listeners, Parts, run};

@@ -1,0 +1,93 @@
+//! What clients see: the stream, and the page that shows it.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use http::{HeaderValue, StatusCode, Uri, header};
+
+use crate::{
+    config::Asset,
+    counters::count,
+    handover::Dispatcher,
+    handshake::{self, Refusal},
+    listener::Peer,
+};
+
+/// Where the stream is.
+pub(crate) const STREAM_PATH: &str = "/v1/stream";
+
+/// The page loads its own files and talks to its own gateway; it runs nothing inline, is framed
+/// by nobody and reaches nobody else.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'";
+
+/// The routes of the public listener.
+pub(crate) fn router(dispatcher: Arc<Dispatcher>, assets: &'static [Asset]) -> Router {
+    let mut router = Router::new().route(STREAM_PATH, any(stream)).with_state(dispatcher);
+    for asset in assets {
+        router = router.route(asset.path, get(move || async move { serve(asset) }));
+    }
+    router.fallback(not_found).method_not_allowed_fallback(method_not_allowed)
+}
+
+/// Refuses the upgrade in words, or accepts it and moves the socket to a worker.
+async fn stream(
+    State(dispatcher): State<Arc<Dispatcher>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    mut request: Request,
+) -> Response {
+    let accepted = handshake::check(&request, &dispatcher.config().allowed_origins);
+    let reserved = accepted.and_then(|accepted| Ok((accepted, dispatcher.reserve()?)));
+    let (accepted, reservation) = match reserved {
+        Ok(both) => both,
+        Err(refusal) => return refuse(&dispatcher, peer, &refusal),
+    };
+    let upgrade = hyper::upgrade::on(&mut request);
+    let answer = accepted.response();
+    count(&dispatcher.counters().upgraded);
+    // It can complete only after this answer has left, hence a task of its own.
+    tokio::spawn(async move {
+        dispatcher.hand_over(upgrade, reservation, accepted.dialect, peer).await;
+    });
+    answer
+}
+
+fn refuse(dispatcher: &Dispatcher, peer: std::net::SocketAddr, refusal: &Refusal) -> Response {
+    dispatcher.counters().refuse(refusal);
+    tracing::debug!(%peer, reason = refusal.label(), %refusal, "handshake refused");
+    refusal.response()
+}
+
+fn serve(asset: &'static Asset) -> Response {
+    let mut response = Response::new(Body::from(asset.body));
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, asset.content_type),
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        // Embedded in the binary, so a restart may change it: always ask again.
+        (header::CACHE_CONTROL, "no-cache"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// The 404 of both listeners.
+pub(crate) async fn not_found(uri: Uri) -> Response {
+    (StatusCode::NOT_FOUND, format!("nothing at {}\n", uri.path())).into_response()
+}
+
+/// The 405 of both listeners; the router adds `Allow`.
+pub(crate) async fn method_not_allowed(request: Request) -> Response {
+    let text = format!("{} is not answered at {}\n", request.method(), request.uri().path());
+    (StatusCode::METHOD_NOT_ALLOWED, text).into_response()
+}
