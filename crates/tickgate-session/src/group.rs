@@ -39,6 +39,8 @@ pub(crate) struct Group {
     /// Throttled only: members to look at ahead of the next flush, because they just came from
     /// another group. At most as many as members.
     pub(crate) moved: Vec<Moved>,
+    /// The wildcard's only: it covers the trade channel, also of symbols that are yet to be listed.
+    covers_trades: bool,
     timer: Option<TimerKey>,
     tape_timer: Option<TimerKey>,
 }
@@ -55,6 +57,7 @@ impl Group {
             changed: Vec::new(),
             look_at_all: false,
             moved: Vec::new(),
+            covers_trades: false,
             timer: None,
             tape_timer: None,
         }
@@ -126,6 +129,7 @@ impl Group {
     /// soon as the interval allows for a member that was sent something before; else its phase is
     /// random. `trades`: a member has the trade channel, as far as the caller knows of a new one.
     pub(crate) fn ensure_timers(&mut self, session: u32, trades: bool, schedule: &mut Schedule) {
+        self.covers_trades = trades && self.id == GroupId::WILDCARD;
         if self.is_realtime() {
             return;
         }
@@ -185,7 +189,8 @@ impl Group {
     /// Runs while a member has the trade channel and the interval is longer than a trade may wait.
     fn schedule_tape(&mut self, session: u32, schedule: &mut Schedule) {
         let Some(ticks) = schedule.tape_ticks(self.interval_ms) else { return };
-        if self.members.iter().any(|member| member.channels.has(Channel::Trade)) {
+        let has_trades = |member: &Subscription| member.channels.has(Channel::Trade);
+        if self.covers_trades || self.members.iter().any(has_trades) {
             let at = schedule.tick + ticks;
             self.tape_timer = Some(schedule.wheel.schedule(at, self.due(session, true)));
         }

@@ -66,6 +66,16 @@ fn two_workers_over_one_hub_keep_every_promise() {
     hold("workers", Plan { engines: 2, clients: 5, stalls: true, upheaval: true, ..CALM });
 }
 
+/// All symbols were named when the wildcard got a long interval; the next one was listed later, and
+/// no timer looked at its tape.
+#[test]
+fn the_trades_of_a_symbol_listed_under_an_empty_wildcard_are_in_time() {
+    let plan = Plan { engines: 2, clients: 5, stalls: true, upheaval: true, ..CALM };
+    for outcome in run(Plan { seed: 1_379, ..plan }).outcomes {
+        assert_eq!(outcome.verdict.violations, []);
+    }
+}
+
 #[test]
 fn a_client_that_reads_gets_every_promise() {
     hold("calm", CALM);
