@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Random histories of each property test here; plain `cargo test` runs fewer.
-const SEEDS: &str = "1000";
+const SEEDS: &str = "2000";
 
 /// Every check.
 pub(crate) const ALL: &[Check] = &[
