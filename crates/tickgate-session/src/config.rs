@@ -133,7 +133,8 @@ impl EngineConfig {
         number("commands_per_second", rate, 1, 1_000_000, "must be 1 to 1000000")?;
         number("command_burst", self.command_burst as usize, 1, 1 << 20, "must be 1 to 1048576")?;
         number("wildcard_limit", self.wildcard_limit, 0, 1 << 20, "must be 0 to 1048576")?;
-        number("slice_sessions", self.slice_sessions, 1, 1 << 16, "must be 1 to 65536")
+        // Of one, real-time sessions and the others could not take turns.
+        number("slice_sessions", self.slice_sessions, 2, 1 << 16, "must be 2 to 65536")
     }
 }
 
