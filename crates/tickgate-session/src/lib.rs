@@ -36,6 +36,8 @@ mod pace;
 
 mod sampling;
 
+mod state_channel;
+
 mod tape;
 
 mod cache;

@@ -127,6 +127,8 @@ impl Portfolio {
         if let Some(at) = self.groups.iter().position(|group| group.interval_ms == interval_ms) {
             return at;
         }
+        // Nearly every session has one interval; a vector of its own accord would make room for four.
+        self.groups.reserve_exact(1);
         self.groups.push(Group::new(GroupId(self.next_group), interval_ms));
         self.next_group += 1;
         self.groups.len() - 1

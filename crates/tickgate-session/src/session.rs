@@ -18,7 +18,7 @@ use crate::{
 pub(crate) const READY_LIMIT: usize = 256;
 
 /// tungstenite's read buffer: allocated for each connection, zeroed at each poll.
-const READ_BUFFER_BYTES: usize = 512;
+const READ_BUFFER_BYTES: usize = 256;
 
 /// A snapshot or its end, in the order in which commands asked for them.
 ///
