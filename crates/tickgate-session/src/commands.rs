@@ -48,6 +48,18 @@ impl<T: Transport> Engine<T> {
         }
     }
 
+    /// A WebSocket ping or pong takes one from the command rate as well: answering it is work. One
+    /// beyond it cannot be refused in words, so it only counts, and a flood of them ends.
+    pub(crate) fn take_control(&mut self, now: Now, position: usize) {
+        let config = self.shared.config();
+        let (per_second, burst) = (config.commands_per_second, config.command_burst);
+        match self.sessions[position].rate.take(now.monotonic_us, per_second, burst) {
+            Allowed::Yes => {}
+            Allowed::No => self.stats.controls_refused += 1,
+            Allowed::Flood => self.begin_close(now, position, CloseReason::CommandFlood),
+        }
+    }
+
     fn carry_out(&mut self, now: Now, position: usize, command: Command) {
         let id = command.id;
         let outcome = match command.op {

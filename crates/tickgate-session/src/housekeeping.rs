@@ -45,7 +45,7 @@ impl<T: Transport> Engine<T> {
             }
             return;
         }
-        if since(session.heard_us) > micros(config.silence_limit) {
+        if since(session.heard_us) > micros(config.client_silence_limit) {
             return self.begin_close(now, position, CloseReason::Silent);
         }
         if !session.has_commanded && since(session.opened_us) > micros(config.first_command_limit) {

@@ -12,6 +12,7 @@ use tungstenite::{Error, Message};
 use crate::{
     engine::{Engine, Inbound, SessionKey},
     frame::write_message,
+    intake::May,
     session::Closing,
     transport::{Now, Transport},
 };
@@ -21,6 +22,11 @@ const READS_IN_A_ROW: usize = 4;
 /// Messages in a row before others have their turn: the dearest command, thousands of symbols to
 /// move, takes about a millisecond.
 const MESSAGES_IN_A_ROW: usize = 8;
+/// A message in pieces may take this many times its largest size with headers and all, so that
+/// pieces of nothing end.
+const ASSEMBLING_FACTOR: usize = 4;
+/// Header and mask of a client's control frame.
+const CONTROL_HEADER_BYTES: usize = 6;
 /// How long the answer to a client's close frame may take to leave.
 const LEAVE_US: u64 = 1_000_000;
 
@@ -112,7 +118,15 @@ impl<T: Transport> Engine<T> {
         }
         for _ in 0..READS_IN_A_ROW {
             let Some(session) = self.sessions.get_mut(position) else { return Inbound::Closed };
-            match session.transport.try_read(scratch) {
+            let most = match self.intake.ask(now.monotonic_us, &mut session.share, scratch.len()) {
+                May::Read(most) => most,
+                May::Wait => return self.hold(),
+                May::Shed => {
+                    self.begin_close(now, position, CloseReason::Overloaded);
+                    return self.hold();
+                }
+            };
+            match session.transport.try_read(&mut scratch[..most]) {
                 Ok(0) => {
                     let reason =
                         session.closing.map_or(CloseReason::ConnectionLost, |each| each.reason);
@@ -121,6 +135,8 @@ impl<T: Transport> Engine<T> {
                 }
                 Ok(length) => {
                     session.heard_us = now.monotonic_us;
+                    self.intake.took(&mut session.share, length);
+                    self.stats.received_bytes += length as u64;
                     match self.take_in(now, position, &scratch[..length]) {
                         Taken::All => {}
                         Taken::Part => return Inbound::Again,
@@ -160,7 +176,15 @@ impl<T: Transport> Engine<T> {
             }
             let mut shim = Shim::new(rest, &mut session.outbound.control);
             let result = session.websocket.read(&mut shim);
+            let taken = rest.len() - shim.input.len();
             rest = shim.input;
+            let assembling = assembling(session.assembling_bytes + taken, &result);
+            session.assembling_bytes = assembling;
+            if assembling > ASSEMBLING_FACTOR * self.shared.config().message_limit_bytes {
+                session.deaf = true;
+                self.begin_close(now, position, CloseReason::MessageTooBig);
+                return Taken::All;
+            }
             match result {
                 Ok(message) => self.take_message(now, position, message),
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -198,7 +222,8 @@ impl<T: Transport> Engine<T> {
                 };
                 self.refuse(position, refusal);
             }
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}
+            Message::Ping(_) | Message::Pong(_) => self.take_control(now, position),
+            Message::Close(_) | Message::Frame(_) => {}
         }
     }
 
@@ -228,6 +253,12 @@ impl<T: Transport> Engine<T> {
         Inbound::Writable
     }
 
+    /// The worker has read enough from all its clients.
+    fn hold(&mut self) -> Inbound {
+        self.stats.reads_held += 1;
+        Inbound::Held
+    }
+
     pub(crate) fn refuse(&mut self, position: usize, refusal: Refusal) {
         self.stats.refusals += 1;
         self.reply_to(position, &Reply::Error(refusal));
@@ -245,5 +276,17 @@ impl<T: Transport> Engine<T> {
         if let Some(budget) = session.budget.as_mut() {
             budget.debit(bytes);
         }
+    }
+}
+
+/// Bytes of the message being put together, after a read that brought its parser to `bytes`.
+/// Control frames may come between its pieces and are none of it.
+fn assembling(bytes: usize, read: &Result<Message, Error>) -> usize {
+    match read {
+        Ok(Message::Ping(payload) | Message::Pong(payload)) => {
+            bytes.saturating_sub(CONTROL_HEADER_BYTES + payload.len())
+        }
+        Ok(_) => 0,
+        Err(_) => bytes,
     }
 }
