@@ -6,7 +6,7 @@ use std::{
     fs::File,
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -44,6 +44,9 @@ const HTTP_LIFE: Duration = Duration::from_secs(60);
 /// cost next to nothing, and whoever waits is served within a tenth of a second of there being
 /// something again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
+
+/// Failed accepts are logged this often at most.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// Accepts until dropped. Connections already accepted go on without it.
 ///
@@ -105,24 +108,14 @@ async fn accept_one(
     counters: &Counters,
 ) -> (TcpStream, SocketAddr) {
     let mut pause = BACKOFF.0;
-    let mut failures = 0_u64;
     loop {
         match listener.accept().await {
-            Ok(accepted) => {
-                if failures > 0 {
-                    tracing::info!(failures, "accepting again");
-                }
-                return accepted;
-            }
+            Ok(accepted) => return accepted,
             // The client gave up between its connect and our accept.
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
                 count(&counters.accept_errors);
-                if failures == 0 {
-                    // Once for a series: the next lines would say the same.
-                    tracing::warn!(%error, "accept failed; trying again until it succeeds");
-                }
-                failures += 1;
+                spare.tell_of(&error, counters);
                 if is_out_of_descriptors(&error) {
                     spare.turn_one_away(listener, doorman, counters).await;
                 }
@@ -158,11 +151,24 @@ fn is_out_of_descriptors(error: &io::Error) -> bool {
 
 /// A descriptor kept for the day there are none left: giving it up lets one waiting client be
 /// accepted and told, so that it learns at once instead of hanging in the backlog.
-struct Spare(Option<File>);
+struct Spare {
+    descriptor: Option<File>,
+    /// When the log was last told of a failure.
+    told: Option<Instant>,
+}
 
 impl Spare {
     fn new() -> Self {
-        Self(File::open("/dev/null").ok())
+        Self { descriptor: File::open("/dev/null").ok(), told: None }
+    }
+
+    /// The next lines would say the same: one now and then, with the count.
+    fn tell_of(&mut self, error: &io::Error, counters: &Counters) {
+        if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            self.told = Some(Instant::now());
+            let failures = counters.accept_errors.load(Relaxed);
+            tracing::warn!(%error, failures, "accept failed; trying again until it succeeds");
+        }
     }
 
     async fn turn_one_away(
@@ -171,7 +177,7 @@ impl Spare {
         doorman: &Doorman,
         counters: &Counters,
     ) {
-        if self.0.take().is_some()
+        if self.descriptor.take().is_some()
             // It was waiting when the accept failed, so this does not wait for long; should it
             // have left meanwhile, the next client is no worse off being turned away.
             && let Ok(Ok((stream, _))) = timeout(BACKOFF.1, listener.accept()).await
@@ -179,6 +185,6 @@ impl Spare {
             counters.turn_away(TurnedAway::Descriptors);
             doorman.tell_within(stream, TurnedAway::Descriptors, BACKOFF.1).await;
         }
-        *self = Self::new();
+        self.descriptor = File::open("/dev/null").ok();
     }
 }
