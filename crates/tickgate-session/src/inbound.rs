@@ -13,7 +13,7 @@ use crate::{
     engine::{Engine, Inbound, SessionKey},
     frame::write_message,
     intake::May,
-    session::Closing,
+    session::{Closing, READ_BUFFER_BYTES},
     transport::{Now, Transport},
 };
 
@@ -180,7 +180,8 @@ impl<T: Transport> Engine<T> {
             rest = shim.input;
             let assembling = assembling(session.assembling_bytes + taken, &result);
             session.assembling_bytes = assembling;
-            if assembling > ASSEMBLING_FACTOR * self.shared.config().message_limit_bytes {
+            let limit = ASSEMBLING_FACTOR * self.shared.config().message_limit_bytes;
+            if assembling > limit + READ_BUFFER_BYTES {
                 session.deaf = true;
                 self.begin_close(now, position, CloseReason::MessageTooBig);
                 return Taken::All;

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) const READY_LIMIT: usize = 256;
 
 /// tungstenite's read buffer: allocated for each connection, zeroed at each poll.
-const READ_BUFFER_BYTES: usize = 512;
+pub(crate) const READ_BUFFER_BYTES: usize = 512;
 
 /// A snapshot or its end, in the order in which commands asked for them.
 ///
@@ -53,7 +53,8 @@ pub(crate) struct Session<T> {
     pub(crate) rate: CommandRate,
     /// What it has taken of the worker's allowance.
     pub(crate) share: Share,
-    /// Bytes of the message that is being put together, headers and all.
+    /// Bytes of the message that is being put together, headers and all, and what is buffered
+    /// behind them.
     pub(crate) assembling_bytes: usize,
     pub(crate) budget: Option<Box<Budget>>,
     pub(crate) credit: Option<Box<Credit>>,
