@@ -31,6 +31,10 @@ pub(crate) enum TurnedAway {
 }
 
 impl TurnedAway {
+    /// All of them.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 3] = [Self::Rate, Self::Address, Self::Descriptors];
+
     /// The metric labels, by position in this enum.
     pub(crate) const LABELS: [&'static str; 3] = ["rate", "address", "descriptors"];
 
@@ -252,8 +256,6 @@ mod tests {
 
     #[test]
     fn labels_are_in_position() {
-        assert_eq!(TurnedAway::Rate.label(), "rate");
-        assert_eq!(TurnedAway::Address.label(), "address");
-        assert_eq!(TurnedAway::Descriptors.label(), "descriptors");
+        assert_eq!(TurnedAway::ALL.map(TurnedAway::label), ["rate", "address", "descriptors"]);
     }
 }

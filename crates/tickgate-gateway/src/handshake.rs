@@ -318,6 +318,7 @@ fn supported() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::TurnedAway;
 
     /// The example of RFC 6455, section 1.3.
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -459,6 +460,32 @@ mod tests {
         let refusal = from(&long).expect_err("foreign").to_string();
         assert!(refusal.len() < 200, "what is said back is bounded: {}", refusal.len());
         assert!(check(&request(&[("origin", "null")]), &[]).is_ok(), "an empty list allows any");
+    }
+
+    #[test]
+    fn the_protocol_document_names_every_refusal_with_its_status() {
+        let document = include_str!("../../../docs/PROTOCOL.md");
+        let (method, version) = (Method::POST, Version::HTTP_10);
+        let refusals = [
+            Refusal::Method { method },
+            Refusal::HttpVersion { version },
+            Refusal::NoUpgrade,
+            Refusal::WebSocketVersion,
+            Refusal::Key,
+            Refusal::Body,
+            Refusal::Subprotocol,
+            Refusal::Origin { origin: String::new() },
+            Refusal::Full,
+            Refusal::Busy,
+            Refusal::Draining,
+        ];
+        assert_eq!(refusals.each_ref().map(Refusal::label), Refusal::LABELS);
+        let refused = refusals.iter().map(|refusal| (refusal.status(), refusal.label()));
+        let turned = TurnedAway::ALL.iter().map(|why| (why.status(), why.label()));
+        for (status, label) in refused.chain(turned) {
+            let row = format!("\n| {} | `{label}` | ", status.as_u16());
+            assert!(document.contains(&row), "the document has no row {row:?}");
+        }
     }
 
     #[test]
