@@ -7,7 +7,13 @@ use std::time::Duration;
 
 use common::{Client, Gateway, UPGRADE, frame, metric};
 use tickgate_gateway::GatewayConfig;
-use tickgate_protocol::{close::CloseReason, dialect::Dialect, reply::Reply};
+use tickgate_protocol::{
+    close::CloseReason,
+    command::{Command, Op},
+    dialect::Dialect::{self, MessagePack},
+    reply::Reply,
+};
+use tickgate_session::EngineConfig;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -219,4 +225,44 @@ async fn a_flood_of_pings_ends_with_a_reason() {
     assert!((200..2_000).contains(&pongs), "{pongs} pings of 2,000 were answered");
     assert!(metric(&gateway, "tickgate_controls_refused_total").await >= 200.0);
     gateway.stop().await.expect("stops");
+}
+
+#[tokio::test]
+async fn who_sends_more_than_a_worker_reads_waits_and_loses_nothing() {
+    let engine = EngineConfig {
+        commands_per_second: 1_000_000,
+        command_burst: 1 << 20,
+        command_bytes_per_second: 1 << 16,
+        ..EngineConfig::default()
+    };
+    let gateway = Gateway::start_with(GatewayConfig::default(), 1, engine).await;
+    let mut ping = Vec::new();
+    MessagePack.write_command(&mut ping, &Command { id: Some(1), op: Op::Ping });
+    let ping = frame(2, &ping);
+    let (mut loud, mut quiet) = (gateway.upgrade().await, gateway.upgrade().await);
+    for client in [&mut loud, &mut quiet] {
+        assert!(matches!(client.reply(MessagePack).await, Reply::Welcome(_)));
+    }
+    // More than a window takes and less than five seconds' worth.
+    let count = 40_000 / ping.len();
+    loud.stream.write_all(&ping.repeat(count)).await.expect("sent");
+    while metric(&gateway, "tickgate_reads_held_total").await == 0.0 {}
+    quiet.stream.write_all(&ping).await.expect("sent");
+    assert!(matches!(pong(&mut quiet).await, Reply::Pong { .. }));
+    for _ in 0..count {
+        assert!(matches!(pong(&mut loud).await, Reply::Pong { .. }));
+    }
+    gateway.stop().await.expect("stops");
+}
+
+/// The next reply, past heartbeats and other data frames.
+async fn pong(client: &mut Client) -> Reply {
+    loop {
+        let next = tokio::time::timeout(PATIENCE, client.message()).await;
+        let (_, payload) = next.expect("an answer in time").expect("a message");
+        // Data frames are arrays, replies are maps.
+        if !matches!(payload[0], 0x90..=0x9f | 0xdc | 0xdd) {
+            return MessagePack.parse_reply(&payload).expect("a reply");
+        }
+    }
 }

@@ -33,9 +33,17 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) async fn start(config: GatewayConfig, workers: usize) -> Self {
+        Self::start_with(config, workers, EngineConfig::default()).await
+    }
+
+    pub(crate) async fn start_with(
+        config: GatewayConfig,
+        workers: usize,
+        engine: EngineConfig,
+    ) -> Self {
         let sizes = HubConfig { workers, symbol_limit: 16, ..HubConfig::default() };
         let hub = Hub::new(sizes, 1).expect("sizes are valid");
-        let shared = Shared::new(Arc::clone(&hub), EngineConfig::default()).expect("valid");
+        let shared = Shared::new(Arc::clone(&hub), engine).expect("valid");
         let public = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let admin = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = |listener: &TcpListener| listener.local_addr().expect("bound").to_string();
