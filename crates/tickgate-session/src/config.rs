@@ -42,10 +42,11 @@ pub struct EngineConfig {
     pub commands_per_second: u32,
     /// Commands a session may send at once. Default 200. As many refusals again end the session.
     pub command_burst: u32,
-    /// Bytes a second that one worker reads from all its clients together. Default 16 MiB: some
-    /// tenth of a core. Past half of it, a client that has sent more than 1 KiB within the quarter
-    /// second is not read until the next one; held so for five seconds, its session ends as
-    /// overloaded.
+    /// Bytes a second that one worker reads from all its clients together. Default 4 MiB: ten
+    /// thousand clients that come back and subscribe a hundred symbols each are read within a few
+    /// seconds. Past half of it, a client that has sent more than 1 KiB within the quarter second
+    /// is not read until the next one; one that had its 1 KiB and was still held each time for
+    /// five seconds ends as overloaded.
     pub command_bytes_per_second: usize,
     /// Wildcard subscriptions of all sessions of the gateway. Default 256; more are refused.
     pub wildcard_limit: usize,
@@ -71,7 +72,7 @@ impl Default for EngineConfig {
             throttle_interval_limit: 16,
             commands_per_second: 50,
             command_burst: 200,
-            command_bytes_per_second: 16 << 20,
+            command_bytes_per_second: 4 << 20,
             wildcard_limit: 256,
             slice_sessions: 64,
         }

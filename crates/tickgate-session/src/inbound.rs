@@ -19,9 +19,11 @@ use crate::{
 
 /// Reads in a row before others have their turn.
 const READS_IN_A_ROW: usize = 4;
-/// Messages in a row before others have their turn: the dearest command, thousands of symbols to
-/// move, takes about a millisecond.
+/// Messages in a row before others have their turn: small ones, or one of the largest. The dearest
+/// command, thousands of symbols to move, takes milliseconds.
 const MESSAGES_IN_A_ROW: usize = 8;
+/// A message counts as one more for each of these that it has in bytes.
+const SMALL_MESSAGE_BYTES: usize = 2_048;
 /// A message in pieces may take this many times its largest size with headers and all, so that
 /// pieces of nothing end.
 const ASSEMBLING_FACTOR: usize = 4;
@@ -161,7 +163,8 @@ impl<T: Transport> Engine<T> {
     /// Acts on bytes from the client; what is not looked at yet is kept.
     fn take_in(&mut self, now: Now, position: usize, input: &[u8]) -> Taken {
         let mut rest = input;
-        for _ in 0..MESSAGES_IN_A_ROW {
+        let mut turn = MESSAGES_IN_A_ROW;
+        while turn > 0 {
             let Some(session) = self.sessions.get_mut(position) else { return Taken::All };
             if session.deaf || session.closing.is_some_and(|closing| closing.answered) {
                 return Taken::All;
@@ -187,7 +190,10 @@ impl<T: Transport> Engine<T> {
                 return Taken::All;
             }
             match result {
-                Ok(message) => self.take_message(now, position, message),
+                Ok(message) => {
+                    turn = turn.saturating_sub(1 + message.len() / SMALL_MESSAGE_BYTES);
+                    self.take_message(now, position, message);
+                }
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Taken::All;
                 }

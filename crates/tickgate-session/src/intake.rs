@@ -2,7 +2,7 @@
 //!
 //! | waits | capacity | when full |
 //! |---|---|---|
-//! | bytes clients sent, in their sockets | `command_bytes_per_second` of the worker, in windows of a quarter second | the client is not read until the next window (`reads_held`); held in more than 20 windows in a row, its session ends as `overloaded` |
+//! | bytes clients sent, in their sockets | `command_bytes_per_second` of the worker, in windows of a quarter second | the client is not read until the next window (`reads_held`); one that had its part and was held in more than 20 windows in a row ends as `overloaded` |
 //!
 //! Half of a window is kept for sessions that have sent little in it. So a few that send as much as
 //! they can wait for each other, and a client that only acknowledges frames or subscribes now and
@@ -13,8 +13,9 @@ pub(crate) const WINDOW_US: u64 = 250_000;
 /// Below this a session has sent little in a window, bytes. It is enough for 4 KiB a second, or
 /// some fifty commands.
 const LITTLE_BYTES: u32 = 1_024;
-/// A session that was held in more windows in a row than this is shed: elsewhere, or later, it may
-/// be read. One that sends a largest message (16 KiB) now and then is through with it in 16.
+/// A session that had its part and was held in more windows in a row than this is shed: elsewhere,
+/// or later, it may be read. One that sends a largest message (16 KiB) now and then is through with
+/// it in 16.
 const HELD_LIMIT: u32 = 20;
 
 /// The allowance of one worker.
@@ -75,6 +76,10 @@ impl Intake {
             return May::Read(most.min(LITTLE_BYTES as usize));
         }
         self.held_since.get_or_insert(window);
+        if share.bytes < LITTLE_BYTES {
+            // It waits because of others, however long.
+            return May::Wait;
+        }
         if share.held == 0 || share.held_window != window {
             let in_a_row = share.held > 0 && share.held_window + 1 == window;
             share.held = if in_a_row { share.held + 1 } else { 1 };
@@ -163,5 +168,18 @@ mod tests {
         assert_eq!(held_through(20, None), May::Wait);
         assert_eq!(held_through(21, None), May::Shed);
         assert_eq!(held_through(21, Some(10)), May::Wait);
+    }
+
+    #[test]
+    fn who_waits_because_of_others_is_never_shed() {
+        let mut intake = intake();
+        let mut share = Share::default();
+        for window in 0..100 {
+            let mut other = Share::default();
+            let now_us = window * WINDOW_US;
+            intake.ask(now_us, &mut other, 9);
+            intake.took(&mut other, 4_000);
+            assert_eq!(intake.ask(now_us, &mut share, 9), May::Wait);
+        }
     }
 }

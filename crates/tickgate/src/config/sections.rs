@@ -109,7 +109,7 @@ impl Default for LimitsSection {
             throttle_interval_limit: 16,
             commands_per_second: 50,
             command_burst: 200,
-            command_bytes_per_second: 16_777_216,
+            command_bytes_per_second: 4_194_304,
             wildcard_limit: 256,
         }
     }
