@@ -38,7 +38,8 @@ pub struct EngineConfig {
     pub subscription_limit: usize,
     /// Distinct throttle intervals of one session. Default 16; more are refused.
     pub throttle_interval_limit: usize,
-    /// Commands a second a session may sustain. Default 50; more are refused.
+    /// Commands a second a session may sustain. Default 50; more are refused. Each KiB of a command
+    /// counts as one more, and so do WebSocket pings and pongs.
     pub commands_per_second: u32,
     /// Commands a session may send at once. Default 200. As many refusals again end the session.
     pub command_burst: u32,

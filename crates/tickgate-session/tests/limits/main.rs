@@ -137,6 +137,21 @@ fn commands_beyond_the_rate_are_refused_by_id_and_a_flood_is_closed() {
 }
 
 #[test]
+fn a_large_command_counts_as_several() {
+    let config = EngineConfig { command_burst: 4, ..EngineConfig::default() };
+    for (length, left) in [(1_023, 3), (1_024, 2), (3_071, 1), (3_072, 0), (16_384, 0)] {
+        let mut desk = Desk::new(config.clone());
+        let mut client = desk.connect();
+        assert!(is_pong(&desk.ask(&mut client, &format!("{PING:length$}"))));
+        for _ in 0..left {
+            assert!(is_pong(&desk.ask(&mut client, PING)), "{length}");
+        }
+        let said = desk.ask(&mut client, PING);
+        assert_eq!(refusal(&said).code, ErrorCode::TooManyCommands, "{length}");
+    }
+}
+
+#[test]
 fn pings_and_pongs_count_as_commands() {
     for opcode in [0x89, 0x8a] {
         let config = EngineConfig { command_burst: 3, ..EngineConfig::default() };
