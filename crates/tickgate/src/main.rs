@@ -45,8 +45,9 @@ fn run(options: &cli::Options) -> Result<(), Failure> {
     let config = config::load(options)?;
     let settings = config.settings()?;
     log::init(&settings.log)?;
-    descriptors::raise(&settings);
-    serve::run(start::prepare(settings)?)
+    let prepared = start::prepare(settings)?;
+    descriptors::raise(&prepared.settings);
+    serve::run(prepared)
 }
 
 /// Validates without starting: no port is bound, no recording read.
