@@ -11,11 +11,14 @@ use tokio::{
 
 use crate::{
     admin::{self, Admin, drain_workers},
+    admission::Admission,
     clock::Clock,
     config::{Asset, FigureSource, GatewayConfig},
     counters::Counters,
     handover::Dispatcher,
     listener, public,
+    retry::RetryAfter,
+    turn_away::Doorman,
     worker::{self, Control, Inbox, WorkerSetup},
 };
 
@@ -85,8 +88,13 @@ pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> Result<(),
     let Parts { config, shared, listeners, assets, figures, seed } = parts;
     let counters = Arc::new(Counters::default());
     let mut team = Team::start(&config, &shared, seed).await?;
-    let dispatcher =
-        Arc::new(Dispatcher::new(config.clone(), Arc::clone(&counters), team.take_doors()));
+    let retry = Arc::new(RetryAfter::new(seed));
+    let dispatcher = Arc::new(Dispatcher::new(
+        config.clone(),
+        Arc::clone(&counters),
+        team.take_doors(),
+        Arc::clone(&retry),
+    ));
     let public = public::router(Arc::clone(&dispatcher), assets);
     let admin = admin::router(Arc::new(Admin {
         hub: Arc::clone(shared.hub()),
@@ -95,8 +103,16 @@ pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> Result<(),
         foreign: figures,
     }));
 
-    let accept_public = listener::accept(listeners.public, public, &config, Arc::clone(&counters));
-    let accept_admin = listener::accept(listeners.admin, admin, &config, counters);
+    let accept_public = listener::accept(
+        listeners.public,
+        public,
+        &config,
+        Some(Admission::new(&config)),
+        Doorman::new(Arc::clone(&retry)),
+        Arc::clone(&counters),
+    );
+    let doorman = Doorman::new(retry);
+    let accept_admin = listener::accept(listeners.admin, admin, &config, None, doorman, counters);
     tokio::pin!(accept_admin);
     let died = tokio::select! {
         () = accept_public => None,

@@ -12,7 +12,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
@@ -92,6 +92,8 @@ struct Local {
     engine: RefCell<Engine<SocketTransport>>,
     peers: RefCell<HashMap<SessionKey, SocketAddr>>,
     clock: Clock,
+    /// Those that wait for the worker to read on, each once.
+    held: RefCell<HashMap<SessionKey, Waker>>,
     /// Rung by the hub's doorbell, and by connection tasks after the engine was given something.
     wake: Arc<Notify>,
 }
@@ -113,6 +115,7 @@ async fn serve(setup: WorkerSetup) {
     let local = Rc::new(Local {
         engine: RefCell::new(Engine::new(shared, index, seed, clock.now())),
         peers: RefCell::default(),
+        held: RefCell::default(),
         clock,
         wake,
     });
@@ -121,6 +124,7 @@ async fn serve(setup: WorkerSetup) {
     loop {
         let progress = local.engine.borrow_mut().poll(clock.now());
         local.bury();
+        local.release();
         if let Some(deadline) = give_up
             && (local.engine.borrow().is_empty() || Instant::now() >= deadline)
         {
@@ -228,11 +232,22 @@ impl Local {
         Turn::Go
     }
 
+    /// Wakes those that were not read, once the engine reads on.
+    fn release(&self) {
+        if self.engine.borrow_mut().takes_more(self.clock.now()) {
+            self.held.borrow_mut().drain().for_each(|(_, waker)| waker.wake());
+        }
+    }
+
     /// Logs the sessions that ended since the last call: one line each, with its reason.
     fn bury(&self) {
         let ended = self.engine.borrow_mut().take_ended();
         for Ended { key, session, reason, frames, bytes, age_us } in ended {
             let peer = self.peers.borrow_mut().remove(&key);
+            // Held or not, its task has to see the end.
+            if let Some(waker) = self.held.borrow_mut().remove(&key) {
+                waker.wake();
+            }
             tracing::info!(
                 session,
                 peer = peer.map(tracing::field::display),
@@ -285,7 +300,7 @@ impl Future for Connection {
                 }
                 State::Open(key, wait) => {
                     match wait {
-                        Inbound::Again => {}
+                        Inbound::Again | Inbound::Held => {}
                         Inbound::Readable => {
                             let _ = ready!(this.stream.poll_read_ready(context));
                         }
@@ -302,10 +317,17 @@ impl Future for Connection {
             this.state = State::Open(key, next);
             // A command may have made something due sooner than the loop expects.
             this.local.wake.notify_one();
-            if next == Inbound::Again {
-                // Others first.
-                context.waker().wake_by_ref();
-                return Poll::Pending;
+            match next {
+                Inbound::Again => {
+                    // Others first.
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Inbound::Held => {
+                    this.local.held.borrow_mut().insert(key, context.waker().clone());
+                    return Poll::Pending;
+                }
+                Inbound::Readable | Inbound::Writable | Inbound::Closed => {}
             }
         }
     }

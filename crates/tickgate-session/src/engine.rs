@@ -22,6 +22,7 @@ use crate::{
     cache::EntryCache,
     config::{ConfigError, EngineConfig},
     frame::FrameBuilder,
+    intake::Intake,
     schedule::{Due, Schedule},
     session::Session,
     stats::{Ended, EngineStats},
@@ -117,6 +118,9 @@ pub enum Inbound {
     Readable,
     /// Its replies do not leave: wait until the socket is *writable*, then call it again.
     Writable,
+    /// The worker has read what it may from all clients together: wait until
+    /// [`Engine::takes_more`] says so, then call it again.
+    Held,
     /// There may be more to read, but others wait too: let them run, then call it again.
     Again,
     /// The session is over: drop the socket.
@@ -158,6 +162,7 @@ pub struct Engine<T> {
     pub(crate) pass: Pass,
     pub(crate) scratch: Vec<u8>,
     pub(crate) reply: Vec<u8>,
+    pub(crate) intake: Intake,
     ended: Vec<Ended>,
     generation: u32,
     pub(crate) draining: Option<Draining>,
@@ -198,6 +203,7 @@ impl<T: Transport> Engine<T> {
             pass: Pass { sent_at_us: now.unix_us },
             scratch: vec![0; READ_BYTES],
             reply: Vec::new(),
+            intake: Intake::new(config.command_bytes_per_second),
             ended: Vec::new(),
             generation: 0,
             draining: None,
@@ -271,6 +277,12 @@ impl<T: Transport> Engine<T> {
             self.reply_to(position, &Reply::Draining { reconnect_after_ms });
             self.make_ready(position as u32, false);
         }
+    }
+
+    /// True when those that were told [`Inbound::Held`] should try again: all of them, once. Ask
+    /// after each [`Self::poll`].
+    pub fn takes_more(&mut self, now: Now) -> bool {
+        self.intake.release(now.monotonic_us)
     }
 
     /// Sessions open now.

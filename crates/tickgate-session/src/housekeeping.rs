@@ -45,7 +45,7 @@ impl<T: Transport> Engine<T> {
             }
             return;
         }
-        if since(session.heard_us) > micros(config.silence_limit) {
+        if since(session.heard_us) > micros(config.client_silence_limit) {
             return self.begin_close(now, position, CloseReason::Silent);
         }
         if !session.has_commanded && since(session.opened_us) > micros(config.first_command_limit) {
@@ -103,6 +103,8 @@ impl<T: Transport> Engine<T> {
             reason: Utf8Bytes::from_static(reason.name()),
         };
         let mut shim = Shim::for_writing(&mut session.outbound.control);
+        // A pong that is owed comes first: nothing may follow a close frame.
+        let _ = session.websocket.flush(&mut shim);
         // The shim takes everything; a connection that is closing already has its frame.
         let _ = session.websocket.close(&mut shim, Some(frame));
         self.stop_sending(position);

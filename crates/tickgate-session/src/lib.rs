@@ -11,6 +11,7 @@
 //! - `schedule`, `wheel`, `pace`: when it gets it;
 //! - `sampling`, `tape`, `cache`, `frame`, `flush`: how a frame is filled;
 //! - `session`, `outbound`: one connection;
+//! - `intake`: what all clients of a worker may send together;
 //! - [`engine`], `collect`, `serve`, `inbound`, `commands`, `subscribing`, `housekeeping`,
 //!   `footprint`: a worker's loop.
 
@@ -49,6 +50,8 @@ mod flush;
 mod session;
 
 mod outbound;
+
+mod intake;
 
 pub mod engine;
 

@@ -1,7 +1,8 @@
 //! The `tickgate` binary: parses, builds, waits.
 //!
 //! - [`cli`]: what can be typed; [`config`]: what is in force; [`failure`]: how it ends badly;
-//! - [`start`]: builds everything from a checked configuration; [`serve`]: waits;
+//! - [`start`]: builds everything from a checked configuration; [`descriptors`]: are there enough;
+//!   [`serve`]: waits;
 //! - [`feed_thread`], [`liveness`], [`feed_figures`]: drive the feed, tell everybody when it is
 //!   silent, show what it counted;
 //! - [`banner`], [`log`]: what is printed; [`tail`]: a client for the terminal.
@@ -9,6 +10,7 @@
 mod banner;
 mod cli;
 mod config;
+mod descriptors;
 mod failure;
 mod feed_figures;
 mod feed_thread;
@@ -43,7 +45,9 @@ fn run(options: &cli::Options) -> Result<(), Failure> {
     let config = config::load(options)?;
     let settings = config.settings()?;
     log::init(&settings.log)?;
-    serve::run(start::prepare(settings)?)
+    let prepared = start::prepare(settings)?;
+    descriptors::raise(&prepared.settings);
+    serve::run(prepared)
 }
 
 /// Validates without starting: no port is bound, no recording read.

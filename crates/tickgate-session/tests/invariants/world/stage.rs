@@ -129,7 +129,7 @@ impl World {
                 next = engine.on_readable(self.now, client.key);
                 rang[client.engine] = true;
                 client.paused = next == Inbound::Writable;
-                if matches!(next, Inbound::Writable | Inbound::Closed) {
+                if matches!(next, Inbound::Writable | Inbound::Held | Inbound::Closed) {
                     break;
                 }
             }
