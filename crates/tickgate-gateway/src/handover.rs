@@ -20,19 +20,21 @@ use crate::{
     config::GatewayConfig,
     counters::{Counters, count},
     handshake::Refusal,
+    live::Live,
     socket,
     worker::Handover,
 };
 
 /// The way from the listener to the workers.
 pub(crate) struct Dispatcher {
-    config: GatewayConfig,
+    config: Arc<Live>,
     counters: Arc<Counters>,
     doors: Vec<Door>,
     /// Sessions over all workers, those on their way included; at most `session_limit`.
     total: Arc<AtomicUsize>,
     sessions: AtomicU64,
     draining: AtomicBool,
+    short_of_memory: AtomicBool,
 }
 
 /// One worker as the dispatcher sees it.
@@ -64,7 +66,7 @@ pub(crate) struct Reservation {
 
 impl Dispatcher {
     pub(crate) fn new(
-        config: GatewayConfig,
+        config: Arc<Live>,
         counters: Arc<Counters>,
         senders: Vec<mpsc::Sender<Handover>>,
     ) -> Self {
@@ -76,6 +78,7 @@ impl Dispatcher {
             total: Arc::default(),
             sessions: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            short_of_memory: AtomicBool::new(false),
         }
     }
 
@@ -84,8 +87,17 @@ impl Dispatcher {
         self.draining.store(true, Relaxed);
     }
 
-    pub(crate) fn config(&self) -> &GatewayConfig {
-        &self.config
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// While short of memory every reservation is refused.
+    pub(crate) fn set_short_of_memory(&self, is_short: bool) {
+        self.short_of_memory.store(is_short, Relaxed);
+    }
+
+    pub(crate) fn config(&self) -> Arc<GatewayConfig> {
+        self.config.now()
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -96,12 +108,17 @@ impl Dispatcher {
     /// found out here, while there still is an HTTP answer to say so.
     ///
     /// # Errors
-    /// [`Refusal::Full`] at the session limit or when no channel has room; [`Refusal::Draining`].
+    /// [`Refusal::Full`] at the session limit or when no channel has room; [`Refusal::Memory`];
+    /// [`Refusal::Draining`].
     pub(crate) fn reserve(&self) -> Result<Reservation, Refusal> {
-        if self.draining.load(Relaxed) {
+        if self.is_draining() {
             return Err(Refusal::Draining);
         }
-        let below_limit = |n| (n < self.config.session_limit).then_some(n + 1);
+        if self.short_of_memory.load(Relaxed) {
+            return Err(Refusal::Memory);
+        }
+        let limit = self.config.now().session_limit;
+        let below_limit = |n| (n < limit).then_some(n + 1);
         if self.total.fetch_update(Relaxed, Relaxed, below_limit).is_err() {
             return Err(Refusal::Full);
         }
@@ -159,7 +176,7 @@ impl Dispatcher {
             .downcast::<TokioIo<TcpStream>>()
             .map_err(|_| "the connection is not a plain socket".to_owned())?;
         let stream = parts.io.into_inner();
-        socket::prepare(&stream, &self.config).map_err(|error| error.to_string())?;
+        socket::prepare(&stream, &self.config.now()).map_err(|error| error.to_string())?;
         // Leaves this runtime's reactor; the worker registers it with its own.
         let stream = stream.into_std().map_err(|error| error.to_string())?;
         let session = self.sessions.fetch_add(1, Relaxed) + 1;
@@ -178,7 +195,8 @@ mod tests {
     ) -> (Dispatcher, Vec<mpsc::Receiver<Handover>>) {
         let (senders, receivers) = (0..workers).map(|_| mpsc::channel(handover_limit)).unzip();
         let config = GatewayConfig { session_limit, handover_limit, ..GatewayConfig::default() };
-        (Dispatcher::new(config, Arc::default(), senders), receivers)
+        let live = Arc::new(Live::new(config));
+        (Dispatcher::new(live, Arc::default(), senders), receivers)
     }
 
     #[test]
@@ -214,6 +232,26 @@ mod tests {
         let _places: Vec<_> = (0..4).map(|_| dispatcher.reserve().expect("room")).collect();
         assert_eq!(dispatcher.doors[0].load.load(Relaxed), 0);
         assert_eq!(dispatcher.doors[1].load.load(Relaxed), 4);
+    }
+
+    #[test]
+    fn a_gateway_short_of_memory_takes_nobody_until_it_has_some() {
+        let (dispatcher, _receivers) = dispatcher(1, 8, 100);
+        dispatcher.set_short_of_memory(true);
+        assert_eq!(dispatcher.reserve().err(), Some(Refusal::Memory));
+        dispatcher.set_short_of_memory(false);
+        assert!(dispatcher.reserve().is_ok());
+    }
+
+    #[test]
+    fn a_session_limit_that_was_lowered_holds_for_who_comes_next() {
+        let (dispatcher, _receivers) = dispatcher(1, 8, 100);
+        let mut places: Vec<_> = (0..3).map(|_| dispatcher.reserve().expect("room")).collect();
+        let lower = GatewayConfig { session_limit: 2, ..GatewayConfig::default() };
+        dispatcher.config.replace(lower);
+        assert_eq!(dispatcher.reserve().err(), Some(Refusal::Full));
+        places.truncate(1);
+        assert!(dispatcher.reserve().is_ok(), "who is there stays, and one more has room");
     }
 
     #[test]

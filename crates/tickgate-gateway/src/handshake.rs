@@ -58,6 +58,9 @@ pub enum Refusal {
     /// As many sessions as are allowed, or workers that cannot keep up with handshakes.
     #[error("the gateway is full: try again later")]
     Full,
+    /// Memory is near its limit.
+    #[error("the gateway is short of memory: try again later")]
+    Memory,
     /// The gateway is shutting down.
     #[error("the gateway is shutting down: reconnect elsewhere or later")]
     Draining,
@@ -65,7 +68,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The metric labels, by [`Refusal::position`].
-    pub(crate) const LABELS: [&'static str; 9] = [
+    pub(crate) const LABELS: [&'static str; 10] = [
         "method",
         "http_version",
         "no_upgrade",
@@ -74,6 +77,7 @@ impl Refusal {
         "subprotocol",
         "origin",
         "full",
+        "memory",
         "draining",
     ];
 
@@ -88,7 +92,8 @@ impl Refusal {
             Self::Subprotocol => 5,
             Self::Origin { .. } => 6,
             Self::Full => 7,
-            Self::Draining => 8,
+            Self::Memory => 8,
+            Self::Draining => 9,
         }
     }
 
@@ -107,7 +112,7 @@ impl Refusal {
             Self::NoUpgrade | Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             Self::Key | Self::Subprotocol => StatusCode::BAD_REQUEST,
             Self::Origin { .. } => StatusCode::FORBIDDEN,
-            Self::Full | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::Memory | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -133,7 +138,7 @@ impl Refusal {
                     set(header::SEC_WEBSOCKET_VERSION, "13");
                 }
             }
-            Self::Full | Self::Draining => set(header::RETRY_AFTER, "1"),
+            Self::Full | Self::Memory | Self::Draining => set(header::RETRY_AFTER, "1"),
             Self::HttpVersion { .. } | Self::Key | Self::Subprotocol | Self::Origin { .. } => {}
         }
         response

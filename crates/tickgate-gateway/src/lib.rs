@@ -9,6 +9,7 @@
 //! - [`handshake`]: which upgrades are accepted, and what a refused one is told;
 //! - `handover`: takes the raw socket out of HTTP and gives it to the least loaded worker;
 //! - `worker`: one thread, one session engine; `socket`: what the engine sees of a connection;
+//! - `live`: settings that change while it runs; `memory`: what happens when memory is short;
 //! - `admin`, `metrics`, `counters`: what an operator sees;
 //! - [`clock`]: what time it is.
 
@@ -28,6 +29,10 @@ mod worker;
 
 mod socket;
 
+mod live;
+
+mod memory;
+
 mod admin;
 
 mod metrics;
@@ -37,4 +42,5 @@ mod counters;
 pub mod clock;
 
 pub use config::{Asset, Figure, FigureKind, FigureSource, GatewayConfig};
+pub use live::Reload;
 pub use run::{GatewayError, Listeners, Parts, run};

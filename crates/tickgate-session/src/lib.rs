@@ -12,7 +12,7 @@
 //! - `sampling`, `tape`, `cache`, `frame`, `flush`: how a frame is filled;
 //! - `session`, `outbound`: one connection;
 //! - [`engine`], `collect`, `serve`, `inbound`, `commands`, `subscribing`, `housekeeping`,
-//!   `footprint`: a worker's loop.
+//!   `footprint`, `shed`: a worker's loop.
 
 pub mod config;
 
@@ -63,6 +63,8 @@ mod commands;
 mod subscribing;
 
 mod housekeeping;
+
+mod shed;
 
 pub use config::{ConfigError, EngineConfig};
 pub use engine::{Engine, Inbound, Progress, SessionKey, Shared};
