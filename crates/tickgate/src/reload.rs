@@ -23,6 +23,8 @@ pub(crate) struct Reloader {
 struct Outcome {
     live: Vec<String>,
     after_restart: Vec<String>,
+    /// The log's filter, when it changed.
+    filter: Option<String>,
 }
 
 impl Reloader {
@@ -40,9 +42,13 @@ impl Reloader {
     /// as a whole; of anything else nothing is. Says in one line which, and why.
     pub(crate) async fn reload(&mut self) {
         match self.try_reload().await {
-            Ok(Outcome { live, after_restart }) => {
+            Ok(Outcome { live, after_restart, filter }) => {
                 let (changed, waiting) = (live.join(" "), after_restart.join(" "));
                 tracing::info!(changed, needs_restart = waiting, "configuration reloaded");
+                // Last, so that a filter that lets less through lets this through.
+                if let Some(filter) = filter {
+                    self.log.set_filter(&filter);
+                }
             }
             Err(failure) => {
                 tracing::error!("configuration not reloaded, nothing changed: {}", failure.line());
@@ -65,9 +71,9 @@ impl Reloader {
             if sent.is_err() || done.await.is_err() {
                 return Err(Failure::Running(anyhow::anyhow!("the gateway takes no settings")));
             }
-            self.log.set_filter(&settings.log.filter);
             self.now = effective;
         }
-        Ok(Outcome { live, after_restart })
+        let filter = live.iter().any(|key| key == "log.filter").then_some(settings.log.filter);
+        Ok(Outcome { live, after_restart, filter })
     }
 }
