@@ -152,6 +152,17 @@ fn a_second_signal_ends_it_at_once_with_a_code_of_its_own() {
 }
 
 #[test]
+fn the_service_unit_gives_it_longer_than_it_drains() {
+    let unit = include_str!("../../../../config/tickgate.service");
+    let config: toml::Table =
+        include_str!("../../../../config/tickgate.toml").parse().expect("valid");
+    let stop_s = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec="));
+    let stop_s: i64 = stop_s.and_then(|text| text.parse().ok()).expect("whole seconds");
+    let drain_ms = config["gateway"]["drain_within_ms"].as_integer().expect("a number");
+    assert!(stop_s * 1_000 >= 2 * drain_ms, "{stop_s} s for {drain_ms} ms");
+}
+
+#[test]
 fn the_port_is_free_for_another_gateway_while_this_one_drains() {
     let first = Gateway::start("[gateway]\ndrain_within_ms = 60000\n");
     let mut client = Client::connect(&first.address).expect("accepted");
