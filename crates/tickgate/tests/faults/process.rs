@@ -31,6 +31,7 @@ pub(crate) struct Setup {
     folder: TempDir,
     listen: String,
     stderr: Stderr,
+    group: Option<PathBuf>,
 }
 
 /// A running gateway; killed when dropped.
@@ -54,7 +55,7 @@ impl Setup {
         let folder = TempDir::new().expect("a temporary folder can be made");
         fs::write(folder.path().join(CONFIG), config).expect("the folder can be written");
         let listen = "127.0.0.1:0".to_owned();
-        Self { folder, listen, stderr: Stderr::Read }
+        Self { folder, listen, stderr: Stderr::Read, group: None }
     }
 
     /// Its public port.
@@ -69,10 +70,25 @@ impl Setup {
         self
     }
 
+    /// In the control group with this `cgroup.procs`.
+    pub(crate) fn in_group(mut self, procs: PathBuf) -> Self {
+        self.group = Some(procs);
+        self
+    }
+
     /// Starts it and waits until it has printed its addresses.
     pub(crate) fn start(self) -> Gateway {
-        let Self { folder, listen, stderr, .. } = self;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tickgate"));
+        let Self { folder, listen, stderr, group } = self;
+        let program = env!("CARGO_BIN_EXE_tickgate");
+        let mut command = match group {
+            None => Command::new(program),
+            Some(procs) => {
+                // It joins before it becomes the gateway, so that all it takes is counted there.
+                let mut shell = Command::new("sh");
+                shell.args(["-c", r#"echo $$ > "$0" && exec "$@""#]).arg(procs).arg(program);
+                shell
+            }
+        };
         command.current_dir(folder.path()).args(["--config", CONFIG]);
         command.args(["--listen", &listen, "--admin-listen", "127.0.0.1:0"]);
         // Settings of whoever runs the tests are not ours.
