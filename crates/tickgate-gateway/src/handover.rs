@@ -186,7 +186,23 @@ impl Dispatcher {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::Read,
+        net::{TcpListener as StdListener, TcpStream as StdStream},
+        thread,
+        time::Duration,
+    };
+
+    use tickgate_hub::{Hub, HubConfig};
+    use tickgate_protocol::close::CloseReason;
+    use tickgate_session::{EngineConfig, Shared};
+    use tokio::sync::oneshot;
+
     use super::*;
+    use crate::{
+        clock::Clock,
+        worker::{self, Control, Inbox, WorkerSetup},
+    };
 
     fn dispatcher(
         workers: usize,
@@ -259,5 +275,48 @@ mod tests {
         let (dispatcher, _receivers) = dispatcher(1, 8, 100);
         dispatcher.drain();
         assert_eq!(dispatcher.reserve().err(), Some(Refusal::Draining));
+    }
+
+    /// Such a client was answered 101 already, and would else see its connection end unexplained.
+    #[test]
+    fn who_was_let_in_before_a_drain_is_told_of_it_by_a_worker_that_drains_already() {
+        let hub = HubConfig { workers: 1, symbol_limit: 4, ..HubConfig::default() };
+        let hub = Hub::new(hub, 1).expect("sizes are valid");
+        let shared = Shared::new(hub, EngineConfig::default()).expect("valid");
+        let (door, handovers) = mpsc::channel(1);
+        let (control, controls) = mpsc::channel(1);
+        let live = Arc::new(Live::new(GatewayConfig::default()));
+        let dispatcher = Dispatcher::new(live, Arc::default(), vec![door]);
+        let setup = WorkerSetup {
+            shared,
+            index: 0,
+            seed: 1,
+            clock: Clock::start(),
+            inbox: Inbox { handovers, controls },
+            handover_batch: 1,
+        };
+        let running = thread::spawn(move || worker::run(setup, oneshot::channel().0));
+        let Reservation { seat, permit } = dispatcher.reserve().expect("room");
+
+        // Long enough for its turn to be looked at, which comes every quarter of a second.
+        control.blocking_send(Control::Drain(Duration::from_secs(1))).expect("it runs");
+        let (ask, answer) = oneshot::channel();
+        control.blocking_send(Control::Stats(ask)).expect("it runs");
+        assert_eq!(answer.blocking_recv().expect("it waits for who was let in").sessions, 0);
+
+        let listener = StdListener::bind("127.0.0.1:0").expect("a port");
+        let mut far = StdStream::connect(listener.local_addr().expect("bound")).expect("connects");
+        let (stream, peer) = listener.accept().expect("it connects");
+        stream.set_nonblocking(true).expect("an option");
+        let (read_ahead, dialect) = (Vec::new(), Dialect::Json);
+        permit.send(Handover { stream, read_ahead, dialect, session: 1, peer, seat });
+        let mut heard = Vec::new();
+        far.read_to_end(&mut heard).expect("an end");
+        running.join().expect("it ends in order");
+        let position = |bytes: &[u8]| heard.windows(bytes.len()).position(|part| part == bytes);
+        let code = CloseReason::Draining.code().to_be_bytes();
+        let close = [&code[..], CloseReason::Draining.name().as_bytes()].concat();
+        let places = [&br#""welcome""#[..], br#""draining""#, &close].map(position);
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}");
     }
 }

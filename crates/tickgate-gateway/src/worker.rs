@@ -127,6 +127,7 @@ async fn serve(setup: WorkerSetup) {
     let mut give_up: Option<Instant> = None;
     // False once the gateway can hand over nothing more, not even what it had reserved a place for.
     let mut more_to_come = true;
+    let mut more_orders = true;
 
     loop {
         let progress = local.engine.borrow_mut().poll(clock.now());
@@ -156,7 +157,8 @@ async fn serve(setup: WorkerSetup) {
         } else {
             tokio::select! {
                 biased;
-                control = inbox.controls.recv(), if give_up.is_none() => {
+                control = inbox.controls.recv(), if more_orders => {
+                    more_orders = control.is_some();
                     // No sender left: the gateway is gone without a word.
                     turn = control.map_or(Turn::Drain(ABANDONED_DRAIN), |c| local.obey(c));
                 }
