@@ -71,6 +71,8 @@ impl Log {
                 }
             };
         installed.map_err(|error| Failure::Running(anyhow::anyhow!(error)))?;
+        // A panic's own way to stderr would hold its thread up there, and look unlike a log line.
+        std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
         Ok(Self { refilter, lost, _guard: guard })
     }
 

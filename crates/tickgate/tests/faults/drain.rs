@@ -120,7 +120,9 @@ fn visit_until_closed(address: &str, visited: &AtomicUsize) {
     let start = Instant::now();
     loop {
         match Client::connect(address) {
-            Ok(_) | Err(Refused::Http(503) | Refused::Connection(ErrorKind::ConnectionReset)) => {}
+            Ok(_) | Err(Refused::Http(503)) => {}
+            // It stood in the queue when the port closed.
+            Err(Refused::Connection(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)) => {}
             Err(Refused::Connection(ErrorKind::ConnectionRefused)) => return,
             Err(other) => panic!("refused with {other:?}"),
         }
