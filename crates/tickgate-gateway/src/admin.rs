@@ -72,10 +72,14 @@ async fn scrape(State(admin): State<Arc<Admin>>) -> Response {
     }
 }
 
-/// Ready means: not draining, every worker answers, and the feed is live.
+/// Ready means: new sessions are taken (neither draining nor short of memory), every worker
+/// answers, and the feed is live.
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     if admin.dispatcher.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
+    }
+    if admin.dispatcher.is_short_of_memory() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "short of memory\n").into_response();
     }
     let feed = admin.hub.feed_status();
     if feed.status != Status::Live {

@@ -91,6 +91,10 @@ impl Dispatcher {
         self.draining.load(Relaxed)
     }
 
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        self.short_of_memory.load(Relaxed)
+    }
+
     /// While short of memory every reservation is refused.
     pub(crate) fn set_short_of_memory(&self, is_short: bool) {
         self.short_of_memory.store(is_short, Relaxed);
@@ -114,7 +118,7 @@ impl Dispatcher {
         if self.is_draining() {
             return Err(Refusal::Draining);
         }
-        if self.short_of_memory.load(Relaxed) {
+        if self.is_short_of_memory() {
             return Err(Refusal::Memory);
         }
         let limit = self.config.now().session_limit;

@@ -40,6 +40,9 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
 /// New settings on their way to the gateway; the next are read only once these are in force.
 const RELOADS_LIMIT: usize = 1;
 
+/// How long the feed may take to stop when everybody has left.
+const FEED_STOP_LIMIT: Duration = Duration::from_secs(1);
+
 /// How often the log is looked at for gaps.
 const TELL_GAPS_EVERY: Duration = Duration::from_secs(1);
 
@@ -153,7 +156,9 @@ async fn serve(
     };
     watchdog.abort();
     gaps.abort();
-    drop(feed);
+    if !feed.stop_within(FEED_STOP_LIMIT) {
+        tracing::warn!("the feed hangs; the process ends without it");
+    }
     served.map_err(|error| match error {
         tickgate_gateway::GatewayError::WorkerStart { .. } => Failure::Start(error.into()),
         tickgate_gateway::GatewayError::WorkerDied { .. } => Failure::Running(error.into()),

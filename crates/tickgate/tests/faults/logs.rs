@@ -6,7 +6,7 @@ use tickgate_protocol::channel::Channels;
 
 use crate::{
     client::Client,
-    process::{Gateway, Setup, Stderr},
+    process::{Gateway, Setup, Stderr, replace},
 };
 
 /// Every connection is worth several lines.
@@ -37,6 +37,28 @@ fn a_full_disk_under_the_log_stops_nothing() {
     is_served(&gateway);
     assert_eq!(gateway.admin("/readyz").0, 200);
     stops_in_order(gateway);
+}
+
+#[test]
+fn json_lines_can_be_turned_up_and_down_while_it_runs() {
+    let gateway = Gateway::start("[log]\nformat = \"json\"\n");
+    let reloaded = "\"message\":\"configuration reloaded\"";
+    for filter in ["debug", "info"] {
+        let config = format!("[log]\nformat = \"json\"\nfilter = \"{filter}\"\n");
+        replace(&gateway.config_file(), config.as_bytes());
+        // The filter follows its line: once the second is read it is there.
+        for _ in 0..2 {
+            gateway.signal("HUP");
+            gateway.logged(reloaded);
+        }
+        drop(Client::connect(&gateway.address).expect("accepted"));
+        let line = gateway.logged("\"message\":\"session ");
+        let expected = if filter == "debug" { "session opened" } else { "session ended" };
+        assert!(line.contains(expected), "{filter}: {line}");
+        if filter == "debug" {
+            gateway.logged("session ended");
+        }
+    }
 }
 
 #[test]

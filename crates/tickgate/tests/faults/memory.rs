@@ -47,6 +47,7 @@ fn short_of_memory_it_takes_nobody_closes_the_greedy_and_recovers() {
     gateway.signal("HUP");
     gateway.logged("memory is short: nobody new is taken");
     assert_eq!(Client::connect(&address).err(), Some(Refused::Http(503)));
+    assert_eq!(gateway.admin("/readyz"), (503, "short of memory\n".to_owned()));
     gateway.logged("the slowest sessions are closed");
     // Those who were closed know why and may come back.
     assert_eq!(ends.recv(), Ok(End::Close(4_002)));
@@ -68,6 +69,7 @@ fn short_of_memory_it_takes_nobody_closes_the_greedy_and_recovers() {
     replace(&gateway.config_file(), config(4 * limit).as_bytes());
     gateway.signal("HUP");
     gateway.logged("memory suffices again");
+    assert_eq!(gateway.admin("/readyz").0, 200);
     let mut late = Client::connect(&address).expect("accepted");
     late.subscribe(&["AAPL"], Channels::DEFAULT, 100).expect("connected");
     late.read_until(|late| late.data_frames > 3).expect("served");
