@@ -47,8 +47,13 @@ pub struct GatewayConfig {
     /// `TCP_NOTSENT_LOWAT` of a session's socket, bytes; default 16 KiB. Above it the kernel
     /// takes nothing more, whatever its buffer could hold.
     pub not_sent_limit_bytes: u32,
-    /// Longest time sessions get to leave when the gateway stops; default 5 s.
+    /// Longest time sessions get to leave when the gateway stops; default 5 s. Closes are spread
+    /// over all but the last 1.25 s of it, which is what the last of them needs to be answered.
     pub drain_within: Duration,
+    /// Memory the gateway may use, bytes; default 0: that of its control group, where there is
+    /// one with a limit. Above 85 % of it handshakes are refused with 503, above 92 % the slowest
+    /// sessions are closed as overloaded until it is below.
+    pub memory_limit_bytes: u64,
 }
 
 impl Default for GatewayConfig {
@@ -69,6 +74,7 @@ impl Default for GatewayConfig {
             send_buffer_bytes: 16 * 1024,
             not_sent_limit_bytes: 16 * 1024,
             drain_within: Duration::from_secs(5),
+            memory_limit_bytes: 0,
         }
     }
 }

@@ -11,6 +11,7 @@
 //! - `handover`: takes the raw socket out of HTTP and gives it to the least loaded worker;
 //! - `echo`: the route for conformance suites, off by default;
 //! - `worker`: one thread, one session engine; `socket`: what the engine sees of a connection;
+//! - `live`: settings that change while it runs; `memory`: what happens when memory is short;
 //! - `admin`, `metrics`, `counters`: what an operator sees;
 //! - [`clock`]: what time it is.
 
@@ -40,6 +41,10 @@ mod worker;
 
 mod socket;
 
+mod live;
+
+mod memory;
+
 mod admin;
 
 mod metrics;
@@ -49,5 +54,6 @@ mod counters;
 pub mod clock;
 
 pub use config::{Asset, Figure, FigureKind, FigureSource, GatewayConfig};
+pub use live::Reload;
 pub use network::{Network, NetworkError};
 pub use run::{GatewayError, Listeners, Parts, run};

@@ -208,6 +208,16 @@ fn gateway(page: &mut Page, figures: &Figures<'_>) -> Result<(), Error> {
         "Upgrades accepted whose connection broke before its session",
         read(&counters.upgrades_lost),
     )?;
+    page.gauge(
+        "tickgate_memory_used_bytes",
+        "Memory held against its limit; 0 where there is none",
+        read(&counters.memory_used_bytes),
+    )?;
+    page.gauge(
+        "tickgate_memory_limit_bytes",
+        "What that may come to; 0 where there is no limit",
+        read(&counters.memory_limit_bytes),
+    )?;
     let refused = counters.refused().map(|(reason, count)| (reason.to_owned(), count));
     page.counters("tickgate_handshakes_refused_total", "Upgrades refused", "reason", refused)
 }

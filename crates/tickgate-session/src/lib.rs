@@ -13,7 +13,7 @@
 //! - `session`, `outbound`: one connection;
 //! - `intake`: what all clients of a worker may send together;
 //! - [`engine`], `collect`, `serve`, `inbound`, `commands`, `subscribing`, `housekeeping`,
-//!   `footprint`: a worker's loop.
+//!   `footprint`, `shed`: a worker's loop.
 
 pub mod config;
 
@@ -68,6 +68,8 @@ mod commands;
 mod subscribing;
 
 mod housekeeping;
+
+mod shed;
 
 pub use config::{ConfigError, EngineConfig};
 pub use engine::{Engine, Inbound, Progress, SessionKey, Shared};

@@ -11,7 +11,7 @@ use tickgate_session::{EngineConfig, Shared};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
@@ -62,6 +62,7 @@ impl Gateway {
                 assets: ASSETS,
                 figures: Box::new(Vec::new),
                 seed: 7,
+                reloads: mpsc::channel(1).1,
             };
             run(parts, shutdown).await
         });

@@ -5,6 +5,8 @@
 //! and prints what its failure says. A failure names its plan and seed.
 
 mod books;
+mod clock_steps;
+mod leaving;
 mod offsets;
 mod slow;
 mod spoiled;

@@ -47,7 +47,7 @@ pub(crate) struct LogSettings {
 }
 
 /// A configuration with where each of its values came from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     pub(crate) origins: BTreeMap<String, Origin>,
@@ -140,6 +140,7 @@ impl Loaded {
             send_buffer_bytes: gateway.send_buffer_bytes,
             not_sent_limit_bytes: gateway.not_sent_limit_bytes,
             drain_within: Duration::from_millis(gateway.drain_within_ms),
+            memory_limit_bytes: gateway.memory_limit_bytes,
         })
     }
 

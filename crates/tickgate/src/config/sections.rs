@@ -27,6 +27,7 @@ pub(crate) struct GatewaySection {
     pub(crate) send_buffer_bytes: usize,
     pub(crate) not_sent_limit_bytes: u32,
     pub(crate) drain_within_ms: u64,
+    pub(crate) memory_limit_bytes: u64,
 }
 
 impl Default for GatewaySection {
@@ -49,6 +50,7 @@ impl Default for GatewaySection {
             send_buffer_bytes: 16_384,
             not_sent_limit_bytes: 16_384,
             drain_within_ms: 5_000,
+            memory_limit_bytes: 0,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The hub, its engines, their clients and the clock, moved on step by step.
 
+use std::sync::Arc;
+
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tickgate_checker::{Command, Config, Dialect, Subscribe, Truth};
 use tickgate_hub::{Hub, HubConfig};
@@ -21,6 +23,8 @@ pub(crate) struct World {
     pub(crate) now: Now,
     pub(crate) truth: Truth,
     pub(crate) market: Market,
+    /// What the engines have in common.
+    pub(crate) shared: Arc<Shared>,
     /// One for each worker of the hub.
     pub(crate) engines: Vec<Engine<Pipe>>,
     pub(crate) clients: Vec<Client>,
@@ -64,6 +68,7 @@ impl World {
             now,
             truth,
             market,
+            shared,
             next_due_us: vec![now.monotonic_us; engines.len()],
             engines,
             clients: Vec::new(),
