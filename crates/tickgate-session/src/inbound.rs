@@ -158,9 +158,12 @@ impl<T: Transport> Engine<T> {
                     return Taken::Paused;
                 }
             }
+            let queued = session.outbound.control.len();
             let mut shim = Shim::new(rest, &mut session.outbound.control);
             let result = session.websocket.read(&mut shim);
             rest = shim.input;
+            // Pongs, and the answer to a close.
+            self.stats.control_bytes += (session.outbound.control.len() - queued) as u64;
             match result {
                 Ok(message) => self.take_message(now, position, message),
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -229,7 +232,7 @@ impl<T: Transport> Engine<T> {
     }
 
     pub(crate) fn refuse(&mut self, position: usize, refusal: Refusal) {
-        self.stats.refusals += 1;
+        self.stats.count_refusal(refusal.code);
         self.reply_to(position, &Reply::Error(refusal));
     }
 

@@ -126,6 +126,7 @@ impl Sampler<'_> {
                 *member = before;
                 return Sampled::Full;
             }
+            self.stats.left(before.forgotten(member), 0);
             self.moved(channel, member, before.cursor(channel), member.cursor(channel));
         }
         Sampled::Done
@@ -311,6 +312,7 @@ impl Sampler<'_> {
         }
         if from == NEVER {
             self.stats.snapshots += 1;
+            self.stats.joined_at = self.stats.joined_at.wrapping_add(to);
         } else {
             self.stats.merged[usize::from(self.cause)] += to - from - 1;
         }
