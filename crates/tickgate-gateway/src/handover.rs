@@ -130,10 +130,13 @@ impl Dispatcher {
         reservation: Reservation,
         dialect: Dialect,
         peer: SocketAddr,
+        user_agent: Option<Box<str>>,
     ) {
         let Reservation { seat, permit } = reservation;
         let handover = match upgrade.await {
-            Ok(upgraded) => self.unwrap(upgraded, seat, dialect, peer),
+            Ok(upgraded) => self
+                .unwrap(upgraded, seat, dialect, peer)
+                .map(|handover| Handover { user_agent, ..handover }),
             Err(error) => Err(error.to_string()),
         };
         match handover {
@@ -163,7 +166,9 @@ impl Dispatcher {
         // Leaves this runtime's reactor; the worker registers it with its own.
         let stream = stream.into_std().map_err(|error| error.to_string())?;
         let session = self.sessions.fetch_add(1, Relaxed) + 1;
-        Ok(Handover { stream, read_ahead: parts.read_buf.to_vec(), dialect, session, peer, seat })
+        let read_ahead = parts.read_buf.to_vec();
+        let user_agent = None;
+        Ok(Handover { stream, read_ahead, dialect, session, peer, user_agent, seat })
     }
 }
 

@@ -9,7 +9,7 @@
 //! - [`handshake`]: which upgrades are accepted, and what a refused one is told;
 //! - `handover`: takes the raw socket out of HTTP and gives it to the least loaded worker;
 //! - `worker`: one thread, one session engine; `socket`: what the engine sees of a connection;
-//! - `admin`, `metrics`, `counters`: what an operator sees;
+//! - `admin`, `metrics`, `counters`: what an operator sees; `text`: what clients say of themselves;
 //! - [`clock`]: what time it is.
 
 pub mod config;
@@ -34,7 +34,10 @@ mod metrics;
 
 mod counters;
 
+mod text;
+
 pub mod clock;
 
-pub use config::{Asset, Figure, FigureKind, FigureSource, GatewayConfig};
+pub use admin::{Token, TokenError};
+pub use config::{AdminConfig, Asset, ConfigSource, Figure, FigureKind, FigureSource, GatewayConfig};
 pub use run::{GatewayError, Listeners, Parts, run};

@@ -1,6 +1,10 @@
 //! The life of a gateway: start workers, accept, drain, stop.
 
-use std::{io, sync::Arc, thread};
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    thread,
+};
 
 use tickgate_session::Shared;
 use tokio::{
@@ -12,7 +16,7 @@ use tokio::{
 use crate::{
     admin::{self, Admin, drain_workers},
     clock::Clock,
-    config::{Asset, FigureSource, GatewayConfig},
+    config::{AdminConfig, Asset, FigureSource, GatewayConfig},
     counters::Counters,
     handover::Dispatcher,
     listener, public,
@@ -24,7 +28,8 @@ use crate::{
 pub struct Listeners {
     /// For clients.
     pub public: TcpListener,
-    /// For operators. Anybody who reaches it sees everything: keep it on loopback.
+    /// For operators. Without [`AdminConfig::token`] anybody who reaches it sees everything and may
+    /// close sessions: keep it on loopback.
     pub admin: TcpListener,
 }
 
@@ -38,6 +43,8 @@ pub struct Parts {
     pub listeners: Listeners,
     /// The page.
     pub assets: &'static [Asset],
+    /// Who may ask the admin listener.
+    pub admin: AdminConfig,
     /// Asked for more figures at each scrape.
     pub figures: FigureSource,
     /// Spreads the phases of sessions.
@@ -82,17 +89,20 @@ const HANDOVER_BATCH: usize = 32;
 /// # Errors
 /// [`GatewayError`]; after [`GatewayError::WorkerStart`] no thread is left behind.
 pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> Result<(), GatewayError> {
-    let Parts { config, shared, listeners, assets, figures, seed } = parts;
+    let Parts { config, shared, listeners, assets, admin, figures, seed } = parts;
     let counters = Arc::new(Counters::default());
     let mut team = Team::start(&config, &shared, seed).await?;
     let dispatcher =
         Arc::new(Dispatcher::new(config.clone(), Arc::clone(&counters), team.take_doors()));
     let public = public::router(Arc::clone(&dispatcher), assets);
     let admin = admin::router(Arc::new(Admin {
-        hub: Arc::clone(shared.hub()),
+        shared: Arc::clone(&shared),
         controls: team.controls.clone(),
         counters: Arc::clone(&counters),
         foreign: figures,
+        last: Mutex::default(),
+        token: admin.token,
+        effective: admin.effective,
     }));
 
     let accept_public = listener::accept(listeners.public, public, &config, Arc::clone(&counters));

@@ -3,7 +3,7 @@
 
 use std::{future::pending, sync::Arc, time::Duration};
 
-use tickgate_gateway::{Asset, GatewayConfig, GatewayError, Listeners, Parts, run};
+use tickgate_gateway::{AdminConfig, Asset, GatewayConfig, GatewayError, Listeners, Parts, run};
 use tickgate_hub::{Hub, HubConfig};
 use tickgate_protocol::{
     close::CloseReason,
@@ -56,6 +56,7 @@ impl Gateway {
                 shared,
                 listeners: Listeners { public, admin },
                 assets: ASSETS,
+                admin: AdminConfig::default(),
                 figures: Box::new(Vec::new),
                 seed: 7,
             };

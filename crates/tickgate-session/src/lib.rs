@@ -71,7 +71,7 @@ mod housekeeping;
 pub use config::{ConfigError, EngineConfig};
 pub use engine::{Engine, Inbound, Progress, SessionKey, Shared};
 pub use footprint::Footprint;
-pub use report::{Held, SessionReport, Survey};
+pub use report::{Held, SessionReport, Slowness, Survey};
 pub use spread::Spread;
 pub use stats::{Ended, EngineStats};
 pub use transport::{Now, Transport};

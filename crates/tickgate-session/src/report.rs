@@ -3,7 +3,10 @@
 //! A [`Survey`] walks the sessions of an engine, some subscriptions at a time, and keeps sums over
 //! all of them ([`Held`]) and a report of the slowest.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::BinaryHeap,
+};
 
 use tickgate_hub::Hub;
 use tickgate_protocol::{
@@ -142,7 +145,21 @@ pub struct SessionReport {
 
 /// What sessions are sorted by: how long the slowest has been held up, then the share of its frames
 /// that left late in thousandths, then what it lags. The older session stands first among equals.
-type Rank = (u64, u64, u64, Reverse<u64>);
+pub type Slowness = (u64, u64, u64, Reverse<u64>);
+
+impl SessionReport {
+    /// How slow it is, for sorting: larger is slower.
+    #[must_use]
+    pub fn slowness(&self) -> Slowness {
+        let late_share = late_share(self.late_frames, self.frames);
+        (self.frame_age_us, late_share, self.cursor_lag, Reverse(self.session))
+    }
+}
+
+/// In thousandths.
+fn late_share(late_frames: u64, frames: u64) -> u64 {
+    late_frames * 1_000 / frames.max(1)
+}
 
 /// A walk over the sessions of one engine.
 #[derive(Debug)]
@@ -157,28 +174,25 @@ pub struct Survey {
 }
 
 #[derive(Debug)]
-struct Ranked {
-    rank: Rank,
-    report: SessionReport,
-}
+struct Ranked(SessionReport);
 
 impl PartialEq for Ranked {
     fn eq(&self, other: &Self) -> bool {
-        self.rank == other.rank
+        self.cmp(other).is_eq()
     }
 }
 
 impl Eq for Ranked {}
 
 impl PartialOrd for Ranked {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl Ord for Ranked {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.rank.cmp(&other.rank)
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.slowness().cmp(&other.0.slowness())
     }
 }
 
@@ -193,7 +207,7 @@ impl Survey {
     #[must_use]
     pub fn finish(self) -> (Held, Vec<SessionReport>) {
         let sorted = self.slowest.into_sorted_vec();
-        (self.held, sorted.into_iter().map(|Reverse(ranked)| ranked.report).collect())
+        (self.held, sorted.into_iter().map(|Reverse(Ranked(report))| report).collect())
     }
 }
 
@@ -243,11 +257,10 @@ impl<T: Transport> Engine<T> {
         let since_us = |at_us: u64| now.monotonic_us.saturating_sub(at_us);
         let frame_age_us = if is_held_up { since_us(session.framed_us) } else { 0 };
         let totals = &session.totals;
-        let late_share = totals.late_frames * 1_000 / session.frame_sequence.max(1);
-        let rank = (frame_age_us, late_share, standing.pending, Reverse(session.number));
-        if survey.slowest.len() >= survey.top
-            && survey.slowest.peek().is_none_or(|Reverse(least)| least.rank >= rank)
-        {
+        let late_share = late_share(totals.late_frames, session.frame_sequence);
+        let slowness = (frame_age_us, late_share, standing.pending, Reverse(session.number));
+        let least = survey.slowest.peek().map(|Reverse(Ranked(report))| report.slowness());
+        if survey.slowest.len() >= survey.top && least.is_none_or(|least| least >= slowness) {
             return;
         }
         let report = SessionReport {
@@ -273,7 +286,7 @@ impl<T: Transport> Engine<T> {
             budget_bytes_per_second: session.budget.as_ref().map(|each| each.bytes_per_second),
             age_us: since_us(session.opened_us),
         };
-        survey.slowest.push(Reverse(Ranked { rank, report }));
+        survey.slowest.push(Reverse(Ranked(report)));
         if survey.slowest.len() > survey.top {
             survey.slowest.pop();
         }
