@@ -39,5 +39,7 @@ mod text;
 pub mod clock;
 
 pub use admin::{Token, TokenError};
-pub use config::{AdminConfig, Asset, ConfigSource, Figure, FigureKind, FigureSource, GatewayConfig};
+pub use config::{
+    AdminConfig, Asset, ConfigSource, Figure, FigureKind, FigureSource, GatewayConfig,
+};
 pub use run::{GatewayError, Listeners, Parts, run};

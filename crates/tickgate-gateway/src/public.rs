@@ -56,9 +56,10 @@ async fn stream(
         Ok(both) => both,
         Err(refusal) => return refuse(&dispatcher, peer, &refusal),
     };
-    let user_agent = request.headers().get(header::USER_AGENT).map(|value| {
-        clean(value.as_bytes(), USER_AGENT_LIMIT).to_string().into_boxed_str()
-    });
+    let user_agent = request
+        .headers()
+        .get(header::USER_AGENT)
+        .map(|value| clean(value.as_bytes(), USER_AGENT_LIMIT).to_string().into_boxed_str());
     let upgrade = hyper::upgrade::on(&mut request);
     let answer = accepted.response();
     count(&dispatcher.counters().upgraded);

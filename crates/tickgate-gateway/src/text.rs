@@ -76,8 +76,8 @@ mod tests {
     fn what_is_too_long_is_cut_whatever_it_is_made_of() {
         assert_eq!(clean(b"abcdef", 6).to_string(), "abcdef");
         assert_eq!(clean(b"abcdefg", 6).to_string(), "abcdef…");
-        let hostile = [&[0u8; 1_000][..], &[0xff; 1_000], "\u{202e}".repeat(1_000).as_bytes()];
-        for text in hostile.map(<[u8]>::to_vec) {
+        let turned = "\u{202e}".repeat(1_000).into_bytes();
+        for text in [vec![0; 1_000], vec![0xff; 1_000], turned] {
             let shown = clean(&text, 64).to_string();
             // The last escape may begin within the bound and end beyond it.
             assert!(shown.chars().count() <= 64 + 8, "{shown}");

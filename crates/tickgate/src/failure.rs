@@ -11,6 +11,12 @@ pub(crate) enum Failure {
     /// Exit code 3: the configuration is fine, the machine is not (a port in use, a recording
     /// that cannot be read).
     Start(anyhow::Error),
+    /// Exit code 4: nobody answers where the gateway was said to be.
+    Unreachable(anyhow::Error),
+    /// Exit code 5: it answers, but not us: no token, or a wrong one.
+    NotAllowed(anyhow::Error),
+    /// Exit code 6: what was asked for is not there.
+    NotFound(anyhow::Error),
     /// Exit code 1: anything later.
     Running(anyhow::Error),
 }
@@ -27,6 +33,9 @@ impl Failure {
             Self::Running(error) => (error, 1),
             Self::Config(error) => (error, 2),
             Self::Start(error) => (error, 3),
+            Self::Unreachable(error) => (error, 4),
+            Self::NotAllowed(error) => (error, 5),
+            Self::NotFound(error) => (error, 6),
         };
         // `{:#}` joins the causes with colons; a message of several lines becomes one.
         let line = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");

@@ -4,17 +4,21 @@
 //! - [`start`]: builds everything from a checked configuration; [`serve`]: waits;
 //! - [`feed_thread`], [`liveness`], [`feed_figures`]: drive the feed, tell everybody when it is
 //!   silent, show what it counted;
-//! - [`banner`], [`log`]: what is printed; [`tail`]: a client for the terminal.
+//! - [`banner`], [`log`]: what is printed; [`tail`]: a client for the terminal;
+//! - [`sessions`], [`kick`] over [`admin_client`]: what an operator asks of a running gateway.
 
+mod admin_client;
 mod banner;
 mod cli;
 mod config;
 mod failure;
 mod feed_figures;
 mod feed_thread;
+mod kick;
 mod liveness;
 mod log;
 mod serve;
+mod sessions;
 mod start;
 mod tail;
 
@@ -31,6 +35,8 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Some(Command::Check(options)) => check(&options),
         Some(Command::Tail(options)) => tail::run(&options),
+        Some(Command::Sessions(options)) => sessions::run(&options),
+        Some(Command::Kick(options)) => kick::run(&options),
         None => run(&cli.options),
     };
     match done {

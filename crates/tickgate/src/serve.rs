@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use tickgate_gateway::{Asset, Listeners, Parts};
+use tickgate_gateway::{AdminConfig, Asset, Listeners, Parts};
 use tickgate_session::Shared;
 use tokio::net::TcpListener;
 
@@ -18,6 +18,7 @@ use crate::{
     feed_figures,
     feed_thread::{FeedClock, FeedThread, FeedTotals},
     liveness::{Herald, LOOK_EVERY_US, Liveness},
+    log,
     start::Prepared,
 };
 
@@ -97,7 +98,15 @@ async fn serve(prepared: Prepared) -> Result<(), Failure> {
         shared,
         listeners,
         assets: &ASSETS,
-        figures: Box::new(move || feed_figures::figures(&totals.read())),
+        admin: AdminConfig {
+            token: settings.admin_token,
+            effective: Box::new(move || settings.effective.clone()),
+        },
+        figures: Box::new(move || {
+            let mut figures = feed_figures::figures(&totals.read(), clock.now());
+            figures.push(log::suppressed_figure());
+            figures
+        }),
         seed,
     };
     let served = tickgate_gateway::run(parts, stop).await;

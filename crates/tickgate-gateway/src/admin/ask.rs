@@ -45,8 +45,7 @@ pub(super) enum Kick {
 
 /// Closes a session, whoever has it.
 pub(super) async fn kick(controls: &Controls, session: u64) -> Kick {
-    let answers =
-        ask(controls, ANSWER_WITHIN, |answer| Control::Kick { session, answer }).await;
+    let answers = ask(controls, ANSWER_WITHIN, |answer| Control::Kick { session, answer }).await;
     if answers.contains(&Some(true)) {
         Kick::Done
     } else if answers.contains(&None) {

@@ -47,9 +47,8 @@ fn judge(headers: &HeaderMap, target: Option<&str>, token: Option<&Token>) -> Re
     let host = headers.get(header::HOST).map(text);
     if let Some(origin) = headers.get(header::ORIGIN).map(text) {
         let own = origin.split_once("://").map(|(_, authority)| authority);
-        let is_own = own.is_some_and(|own| {
-            host.as_deref().is_some_and(|host| own.eq_ignore_ascii_case(host))
-        });
+        let is_own = own
+            .is_some_and(|own| host.as_deref().is_some_and(|host| own.eq_ignore_ascii_case(host)));
         if !is_own {
             let message = "pages of other origins may not ask here".to_owned();
             return Err(Refused::new(StatusCode::FORBIDDEN, "foreign_origin", message));
@@ -91,9 +90,8 @@ mod tests {
     use super::*;
 
     fn code(pairs: &[(header::HeaderName, &'static str)], token: Option<&Token>) -> &'static str {
-        let pairs = pairs.iter().map(|(name, value)| {
-            (name.clone(), HeaderValue::from_static(value))
-        });
+        let pairs =
+            pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
         match judge(&pairs.collect(), None, token) {
             Ok(()) => "ok",
             Err(refused) => refused.code(),

@@ -211,10 +211,7 @@ fn limit(asked: Option<usize>) -> Result<usize, Refused> {
 
 impl Admin {
     /// Takes what workers answered and gives the newest of each.
-    fn remember(
-        &self,
-        answers: impl Iterator<Item = Option<WorkerFigures>>,
-    ) -> Vec<WorkerFigures> {
+    fn remember(&self, answers: impl Iterator<Item = Option<WorkerFigures>>) -> Vec<WorkerFigures> {
         // Figures are whole whatever happened to whoever held the lock.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.resize_with(self.controls.len(), WorkerFigures::default);

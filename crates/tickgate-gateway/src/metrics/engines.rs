@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use prometheus::Error;
-use tickgate_protocol::{
-    channel::Channel, close::CloseReason, command::ErrorCode, entry::cause,
-};
+use tickgate_protocol::{channel::Channel, close::CloseReason, command::ErrorCode, entry::cause};
 use tickgate_session::{EngineStats, Held, Spread};
 
 use super::page::Page;
@@ -118,10 +116,7 @@ fn frames(page: &mut Page, engines: &Engines<'_>) -> Result<(), Error> {
         "tickgate_sent_bytes_total",
         "WebSocket bytes: data frames; replies with pings, pongs and closes",
         "kind",
-        [
-            ("frame", engines.sum(|e| e.frame_bytes)),
-            ("control", engines.sum(|e| e.control_bytes)),
-        ],
+        [("frame", engines.sum(|e| e.frame_bytes)), ("control", engines.sum(|e| e.control_bytes))],
     )?;
     page.counters(
         "tickgate_entries_sent_total",

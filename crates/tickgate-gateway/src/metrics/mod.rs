@@ -43,9 +43,12 @@ pub(crate) struct Figures<'a> {
 pub(crate) fn render(figures: &Figures<'_>) -> Result<String, Error> {
     let mut page = Page::new();
     let version = env!("CARGO_PKG_VERSION");
-    page.gauges("tickgate_build_info", "Always 1; its label says what runs", "version", [(
-        version, 1,
-    )])?;
+    page.gauges(
+        "tickgate_build_info",
+        "Always 1; its label says what runs",
+        "version",
+        [(version, 1)],
+    )?;
     engines::write(&mut page, figures.workers, figures.flush_tick)?;
     hub(&mut page, figures)?;
     gateway(&mut page, figures)?;
