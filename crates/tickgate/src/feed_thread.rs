@@ -302,7 +302,7 @@ mod tests {
         // A feed that panics is meant to here.
         let _ = thread.join();
         assert!(hub.lookup("AAPL").is_some(), "the batch was published");
-        assert_eq!(totals.read().listings, 1);
+        assert_eq!(totals.read().stats.listings, 1);
         let feed = hub.feed_status();
         assert_eq!(feed.sequence, 2, "live first");
         (feed.status, feed.reason)

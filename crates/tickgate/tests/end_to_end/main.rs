@@ -5,7 +5,8 @@
 //!
 //! - [`gateway`]: the binary as a child process; [`client`]: a subscriber that keeps every entry;
 //! - [`data`]: which recordings are used; [`fold`]: what they must come out as;
-//! - [`recordings`], [`stalled`], [`clients`]: the tests.
+//! - [`http`]: requests to the admin listener; [`openapi`]: what it answers is what it describes;
+//! - [`recordings`], [`stalled`], [`clients`], [`operations`]: the tests.
 
 #![allow(clippy::print_stdout, reason = "what was tested, and on which recordings, is told")]
 
@@ -14,6 +15,9 @@ mod clients;
 mod data;
 mod fold;
 mod gateway;
+mod http;
+mod openapi;
+mod operations;
 mod recordings;
 mod script;
 mod stalled;
