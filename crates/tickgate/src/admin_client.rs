@@ -34,7 +34,7 @@ pub(crate) fn ask(options: &AdminOptions, method: Method, path: &str) -> Result<
         .context("no runtime")
         .map_err(Failure::Running)?;
     let request = request(&options.admin, method, path, token).map_err(Failure::Config)?;
-    let answered = runtime.block_on(timeout(ANSWER_WITHIN, send(request)));
+    let answered = runtime.block_on(async { timeout(ANSWER_WITHIN, send(request)).await });
     let (status, body) = answered
         .unwrap_or_else(|_| Err(anyhow!("no answer within {} s", ANSWER_WITHIN.as_secs())))
         .with_context(|| format!("no gateway answers at {}", options.admin))
