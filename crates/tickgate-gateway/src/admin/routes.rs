@@ -223,3 +223,27 @@ impl Admin {
         last.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The routes as this file has them, so that none can be added without being described.
+    #[test]
+    fn every_route_is_in_the_document() {
+        let document: serde_json::Value = serde_json::from_str(OPENAPI).expect("JSON");
+        let described: Vec<&String> =
+            document["paths"].as_object().expect("paths").keys().collect();
+        // Split, so that this line is none of them.
+        let begin = concat!(".rou", "te(\"");
+        let routes: Vec<&str> = include_str!("routes.rs")
+            .split(begin)
+            .skip(1)
+            .filter_map(|rest| rest.split_once('"').map(|(path, _)| path))
+            .collect();
+        assert_eq!(routes.len(), described.len(), "{routes:?} {described:?}");
+        for route in routes {
+            assert!(described.iter().any(|each| *each == route), "{route} is not described");
+        }
+    }
+}
