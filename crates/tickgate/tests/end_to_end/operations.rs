@@ -303,6 +303,7 @@ fn promtool_finds_nothing_to_say_about_the_metrics() {
     client.subscribe(["*"], Channels::ALL, 20);
     client.read_until(|client| client.data_frames > 5);
     let page = get(gateway.metrics_address(), "/metrics").body;
+    assert!(page.contains("\ntickgate_sessions 1\n"), "{page}");
     let mut child = Command::new(promtool)
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
