@@ -8,7 +8,7 @@ pub(crate) mod survey;
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     io,
     net::{SocketAddr, TcpStream as StdStream},
     pin::Pin,
@@ -102,7 +102,7 @@ struct Local {
     /// By the gateway-wide number of their session.
     clients: RefCell<HashMap<u64, Client>>,
     /// What an operator waits for.
-    survey: RefCell<Option<Running>>,
+    surveys: RefCell<VecDeque<Running>>,
     clock: Clock,
     /// Rung by the hub's doorbell, and by connection tasks after the engine was given something.
     wake: Arc<Notify>,
@@ -125,7 +125,7 @@ async fn serve(setup: WorkerSetup) {
     let local = Rc::new(Local {
         engine: RefCell::new(Engine::new(shared, index, seed, clock.now())),
         clients: RefCell::default(),
-        survey: RefCell::default(),
+        surveys: RefCell::default(),
         clock,
         wake,
     });
@@ -149,11 +149,11 @@ async fn serve(setup: WorkerSetup) {
             }
         }
         let mut turn = Turn::Go;
-        if local.survey() {
-            // Flushes and tasks first; further questions wait until this one is answered.
-            tokio::task::yield_now().await;
-        } else if let Ok(control) = inbox.controls.try_recv() {
+        if let Ok(control) = inbox.controls.try_recv() {
             turn = local.obey(control);
+        } else if local.survey() {
+            // Tasks and flushes first.
+            tokio::task::yield_now().await;
         } else if progress.more {
             tokio::task::yield_now().await;
         } else if progress.wants_doorbell && !doorbell.arm() {

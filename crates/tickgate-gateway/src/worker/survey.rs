@@ -34,30 +34,36 @@ pub(crate) struct Surveyed {
     pub(crate) user_agent: Option<String>,
 }
 
-/// A survey under way, and who waits for it. Others wait in the channel of questions meanwhile.
+/// Surveys that may wait for one another; a further one is not answered.
+const SURVEY_LIMIT: usize = 16;
+
+/// A survey to be made or under way, and who waits for it.
 pub(super) struct Running {
     survey: Survey,
     answer: oneshot::Sender<Answer>,
 }
 
 impl Local {
-    /// Begins a survey.
+    /// Queues a survey behind those that wait.
     pub(super) fn begin_survey(&self, top: usize, answer: oneshot::Sender<Answer>) {
-        *self.survey.borrow_mut() = Some(Running { survey: Survey::new(top), answer });
+        let mut surveys = self.surveys.borrow_mut();
+        if surveys.len() < SURVEY_LIMIT {
+            surveys.push_back(Running { survey: Survey::new(top), answer });
+        }
     }
 
-    /// Goes on with the survey by a slice, and answers when it is complete. False when there is
-    /// none.
+    /// Goes on with the first survey by a slice, and answers when it is complete. False when there
+    /// is none.
     pub(super) fn survey(&self) -> bool {
-        let mut place = self.survey.borrow_mut();
-        let Some(Running { mut survey, answer }) = place.take() else { return false };
+        let mut surveys = self.surveys.borrow_mut();
+        let Some(Running { survey, answer }) = surveys.front_mut() else { return false };
+        let engine = self.engine.borrow();
         // An asker that stopped waiting needs no answer.
-        if answer.is_closed() {
+        if !answer.is_closed() && !engine.survey(self.clock.now(), survey, SLICE) {
             return true;
         }
-        let engine = self.engine.borrow();
-        if !engine.survey(self.clock.now(), &mut survey, SLICE) {
-            *place = Some(Running { survey, answer });
+        let Some(Running { survey, answer }) = surveys.pop_front() else { return false };
+        if answer.is_closed() {
             return true;
         }
         let (held, slowest) = survey.finish();

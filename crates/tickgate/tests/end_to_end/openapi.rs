@@ -47,7 +47,8 @@ fn faults(document: &Value, schema: &Value, value: &Value, place: &str, found: &
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    if !types.contains(&is) && !(is == "integer" && types.contains(&"number")) {
+    let fits = types.contains(&is) || (is == "integer" && types.contains(&"number"));
+    if !fits {
         return found.push(format!("{place}: {value} is {is}, not {types:?}"));
     }
     if let (Some(allowed), false) = (schema["enum"].as_array(), value.is_null())

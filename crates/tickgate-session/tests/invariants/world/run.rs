@@ -113,6 +113,15 @@ fn close_all(mut world: World, quiet_since_us: u64) -> Run {
     let open = world.engines.iter().map(|engine| {
         let mut survey = Survey::new(0);
         while !engine.survey(world.now, &mut survey, 1) {}
+        let slowest_first = |top| {
+            let mut survey = Survey::new(top);
+            assert!(engine.survey(world.now, &mut survey, usize::MAX), "all in one slice");
+            survey.finish().1
+        };
+        let all = slowest_first(world.clients.len());
+        assert!(all.is_sorted_by(|a, b| a.slowness() > b.slowness()), "{all:?}");
+        assert_eq!(all.len(), engine.len());
+        assert_eq!(slowest_first(2), all[..all.len().min(2)], "the slowest are kept");
         (engine.stats().clone(), survey.finish().0)
     });
     let open = open.collect();
