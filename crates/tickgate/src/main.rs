@@ -6,8 +6,10 @@
 //! - [`feed_thread`], [`liveness`], [`feed_figures`]: drive the feed, tell everybody when it is
 //!   silent, show what it counted;
 //! - [`signals`], [`reload`]: what it can be told while it runs;
-//! - [`banner`], [`log`]: what is printed; [`tail`]: a client for the terminal.
+//! - [`banner`], [`log`]: what is printed; [`tail`]: a client for the terminal;
+//! - [`sessions`], [`kick`] over [`admin_client`]: what an operator asks of a running gateway.
 
+mod admin_client;
 mod banner;
 mod cli;
 mod config;
@@ -15,10 +17,12 @@ mod descriptors;
 mod failure;
 mod feed_figures;
 mod feed_thread;
+mod kick;
 mod liveness;
 mod log;
 mod reload;
 mod serve;
+mod sessions;
 mod signals;
 mod start;
 mod tail;
@@ -36,6 +40,8 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Some(Command::Check(options)) => check(&options),
         Some(Command::Tail(options)) => tail::run(&options),
+        Some(Command::Sessions(options)) => sessions::run(&options),
+        Some(Command::Kick(options)) => kick::run(&options),
         None => run(cli.options),
     };
     match done {
@@ -51,8 +57,8 @@ fn run(options: cli::Options) -> Result<(), Failure> {
     let (log_to_watch, log_to_change) = (log.handle(), log.handle());
     let prepared = start::prepare(settings)?;
     descriptors::raise(&prepared.settings);
-    serve::run(prepared, log_to_watch, |gateway| {
-        reload::Reloader::new(options, loaded, log_to_change, gateway)
+    serve::run(prepared, log_to_watch, |gateway, effective| {
+        reload::Reloader::new(options, loaded, log_to_change, gateway, effective)
     })
 }
 

@@ -39,6 +39,11 @@ pub(crate) const ALL: &[Check] = &[
         run: recordings,
     },
     Check {
+        name: "promtool",
+        proves: "Prometheus's own linter finds nothing to say about the metrics",
+        run: promtool,
+    },
+    Check {
         name: "python-client",
         proves: "the Python client reads both formats and closes cleanly",
         run: python_client,
@@ -97,6 +102,10 @@ fn fold() -> Result<(), Trouble> {
 
 fn recordings() -> Result<(), Trouble> {
     end_to_end("recordings::", "PROOF_PYTHON", &tools::python()?)
+}
+
+fn promtool() -> Result<(), Trouble> {
+    end_to_end("operations::promtool", "PROOF_PROMTOOL", &tools::promtool()?)
 }
 
 fn python_client() -> Result<(), Trouble> {

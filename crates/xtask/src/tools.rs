@@ -56,6 +56,37 @@ pub(crate) fn cargo_deny() -> Result<PathBuf, Trouble> {
     Ok(own)
 }
 
+/// promtool: the one installed, or that of Debian's package `prometheus`, unpacked into
+/// `target/promtool` without being installed.
+pub(crate) fn promtool() -> Result<PathBuf, Trouble> {
+    let folder = target("promtool");
+    let own = folder.join("usr/bin/promtool");
+    for candidate in [PathBuf::from("promtool"), own.clone()] {
+        if command::output(Command::new(&candidate).arg("--version")).is_some() {
+            return Ok(candidate);
+        }
+    }
+    println!("promtool is not installed: unpacking it into target/promtool");
+    let fetch = || {
+        fs::create_dir_all(&folder).map_err(|error| trouble(&folder, &error))?;
+        // It downloads into where it runs, and there is no option to say otherwise.
+        let mut download = Command::new("sh");
+        download.args(["-c", "cd \"$0\" && apt-get download --quiet prometheus"]).arg(&folder);
+        command::run(&mut download)?;
+        let entries = fs::read_dir(&folder).map_err(|error| trouble(&folder, &error))?;
+        let mut packages = entries.flatten().map(|entry| entry.path());
+        let package = packages
+            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+            .ok_or_else(|| Trouble::Failed("no package was downloaded".to_owned()))?;
+        command::run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&folder))?;
+        // A hundred megabytes of which one file is needed.
+        let _ = fs::remove_file(package);
+        Ok(())
+    };
+    fetch().map_err(|why| missing("promtool", &why))?;
+    Ok(own)
+}
+
 /// A Python 3 interpreter with the standard library alone.
 pub(crate) fn python() -> Result<PathBuf, Trouble> {
     let version = command::output(Command::new("python3").arg("--version"))

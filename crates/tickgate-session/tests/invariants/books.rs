@@ -2,6 +2,7 @@
 //! counted, and with what was pending at the close it is all there was.
 
 use tickgate_checker::{Books, Channel};
+use tickgate_session::Held;
 
 use super::{CALM, seeds};
 use crate::world::{Plan, Run, run};
@@ -39,6 +40,34 @@ fn what_clients_were_told_is_what_the_engines_counted() {
         "held up",
         Plan { stalls: true, credit: true, budget: true, tape_capacity: 16, ..CALM },
     );
+}
+
+/// What an operator can check from the figures alone, with unsubscribing, new scales, new epochs
+/// and everything else that random clients and markets do.
+#[test]
+fn heads_less_heads_at_the_join_are_sent_merged_lost_and_pending() {
+    let plans = [
+        ("calm", Plan { engines: 2, clients: 4, ..CALM }),
+        ("held up", Plan { stalls: true, credit: true, budget: true, tape_capacity: 16, ..CALM }),
+        ("upheaval", Plan { engines: 2, clients: 4, stalls: true, upheaval: true, ..CALM }),
+    ];
+    let mut moved = 0;
+    for (name, plan) in plans {
+        for seed in seeds() {
+            let run = run(Plan { seed, ..plan });
+            let closed = run.stats.into_iter().map(|stats| (stats, Held::default()));
+            for (stats, held) in run.open.into_iter().chain(closed) {
+                let heads = stats.left_at.wrapping_add(held.heads).wrapping_sub(stats.joined_at);
+                assert_eq!(
+                    heads,
+                    stats.booked() + stats.pending + held.pending,
+                    "{name}, TICKGATE_SEED={seed}: {held:?} {stats:?}"
+                );
+                moved += stats.booked();
+            }
+        }
+    }
+    assert!(moved > 0, "nothing was booked");
 }
 
 #[test]

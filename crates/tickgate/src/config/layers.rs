@@ -10,6 +10,7 @@ use super::{
     Config,
     check::Loaded,
     error::{ConfigError, Origin},
+    sections::Secret,
     suggest::nearest,
 };
 
@@ -21,6 +22,9 @@ const FILE_VARIABLE: &str = "TICKGATE_CONFIG";
 
 /// Whole numbers that have no default, so that the default configuration does not show them.
 pub(super) const OPTIONAL: [&str; 1] = ["feed.simulated.start_time_ns"];
+
+/// A key whose value no message shows.
+const SECRET: &str = "admin.token";
 
 /// The configuration so far.
 pub(crate) struct Layers {
@@ -143,7 +147,7 @@ impl Layers {
         };
         let refuse = |rule: String, value: &Value| ConfigError::Value {
             key: key.to_owned(),
-            value: value.to_string(),
+            value: if key == SECRET { Secret::MASK.to_owned() } else { value.to_string() },
             rule,
             origin: origin.clone(),
         };
@@ -294,6 +298,7 @@ mod tests {
                 "[limits]\nframe_limit_bytes = -1",
                 "limits.frame_limit_bytes = -1: must be a whole number of bytes, 0 or more (from FILE)",
             ),
+            ("[admin]\ntoken = 1234567890123456", "admin.token = ***: must be a text (from FILE)"),
             ("[hub]\nshards = 1.5", "hub.shards = 1.5: must be a whole number (from FILE)"),
             (
                 "[feed]\nkind = \"magic\"",
