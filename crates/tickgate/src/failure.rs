@@ -23,14 +23,19 @@ impl Failure {
 
     /// Prints the line, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        let (error, code) = match self {
-            Self::Running(error) => (error, 1),
-            Self::Config(error) => (error, 2),
-            Self::Start(error) => (error, 3),
+        let code = match self {
+            Self::Running(_) => 1,
+            Self::Config(_) => 2,
+            Self::Start(_) => 3,
         };
-        // `{:#}` joins the causes with colons; a message of several lines becomes one.
-        let line = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
-        eprintln!("tickgate: {line}");
+        eprintln!("tickgate: {}", self.line());
         ExitCode::from(code)
+    }
+
+    /// What is wrong, in a line.
+    pub(crate) fn line(&self) -> String {
+        let (Self::Config(error) | Self::Start(error) | Self::Running(error)) = self;
+        // `{:#}` joins the causes with colons; a message of several lines becomes one.
+        format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
     }
 }

@@ -1,10 +1,13 @@
-//! The `tickgate` binary: parses, builds, waits.
+//! What the `tickgate` binary does: parses, builds, waits.
 //!
-//! - [`cli`]: what can be typed; [`config`]: what is in force; [`failure`]: how it ends badly;
-//! - [`start`]: builds everything from a checked configuration; [`serve`]: waits;
-//! - [`feed_thread`], [`liveness`], [`feed_figures`]: drive the feed, tell everybody when it is
+//! A library only so that the configuration can be read without starting anything; nothing is
+//! meant to be built on it.
+//!
+//! - `cli`: what can be typed; `config`: what is in force; `failure`: how it ends badly;
+//! - `start`: builds everything from a checked configuration; `serve`: waits;
+//! - `feed_thread`, `liveness`, `feed_figures`: drive the feed, tell everybody when it is
 //!   silent, show what it counted;
-//! - [`banner`], [`log`]: what is printed; [`tail`]: a client for the terminal.
+//! - `banner`, `log`: what is printed; `tail`: a client for the terminal.
 
 mod banner;
 mod cli;
@@ -25,7 +28,8 @@ use clap::Parser;
 use cli::{Cli, Command};
 use failure::Failure;
 
-fn main() -> ExitCode {
+/// The whole program: reads the command line, runs, and says how it ended.
+pub fn main() -> ExitCode {
     // A usage error ends here, with clap's own message and exit code 2.
     let cli = Cli::parse();
     let done = match cli.command {
@@ -51,4 +55,14 @@ fn check(options: &cli::Options) -> Result<(), Failure> {
     config::load(options)?.settings()?;
     banner::checked(options.config.as_deref());
     Ok(())
+}
+
+/// Reads `text` as a configuration file alone, without environment and flags, and checks every
+/// rule. Nothing is started and no file is read.
+///
+/// # Errors
+/// The line that the binary would end with: the key, its value and the rule it breaks.
+pub fn check_configuration(text: &str) -> Result<(), String> {
+    let loaded = config::from_text(text).map_err(|failure| failure.line())?;
+    loaded.settings().map(drop).map_err(|failure| failure.line())
 }
