@@ -62,8 +62,8 @@ pub struct Link {
     end: Option<End>,
     /// `error` replies by code.
     pub errors: BTreeMap<&'static str, u64>,
-    /// Other replies, pongs and data frames.
-    pub messages: u64,
+    /// Other replies but the welcome.
+    pub replies: u64,
     /// Bytes the socket has taken.
     pub sent_bytes: u64,
 }
@@ -98,7 +98,7 @@ impl Link {
             upgraded: false,
             end: None,
             errors: BTreeMap::new(),
-            messages: 0,
+            replies: 0,
             sent_bytes: 0,
         })
     }
@@ -239,7 +239,8 @@ impl Link {
             Some(Ok(Reply::Error(refusal))) => {
                 *self.errors.entry(refusal.code.name()).or_default() += 1;
             }
-            _ => self.messages += 1,
+            Some(Ok(Reply::Welcome(_))) | Some(Err(_)) | None => {}
+            Some(Ok(_)) => self.replies += 1,
         }
     }
 }

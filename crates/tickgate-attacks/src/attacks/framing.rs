@@ -24,7 +24,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         name: "malformed_frames",
         does: "reserved bits and opcodes, no mask, broken control frames and fragments",
         must: &["closed bad_protocol"],
-        may: &[],
+        // A close whose code RFC 6455 forbids (7.4.1) is answered with the RFC's own 1002: that
+        // client has closed, if badly.
+        may: &["closed 1002"],
         closes: None,
         run: malformed,
     },
@@ -48,7 +50,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         name: "control_floods",
         does: "pings, pongs, and pings of 125 bytes, 50,000 a second",
         must: &["closed command_flood"],
-        may: &["answered", "reset"],
+        may: &["reset"],
         closes: None,
         run: controls,
     },

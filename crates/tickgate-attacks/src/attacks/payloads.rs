@@ -7,6 +7,7 @@ use tickgate_protocol::dialect::Dialect;
 use crate::{
     attack::{ANSWER_LIMIT, Arena, Attack, Tally},
     frames::message,
+    link::Link,
 };
 
 pub(super) const ATTACKS: &[Attack] = &[
@@ -196,12 +197,9 @@ fn payloads(arena: &Arena<'_>, tally: &mut Tally, cases: &[(&'static str, Dialec
                 count += 1;
                 arena.pace(start, count, PER_SECOND);
             }
-            // The welcome is a message, too. Heartbeats may stand for an answer or two: what
-            // counts is that answers came, not that none is under way.
             let until = Instant::now() + ANSWER_LIMIT;
-            let answers =
-                |link: &crate::link::Link| link.errors.values().sum::<u64>() + link.messages;
-            while answers(&link) <= sent && link.end().is_none() && Instant::now() < until {
+            let answers = |link: &Link| link.errors.values().sum::<u64>() + link.replies;
+            while answers(&link) < sent && link.end().is_none() && Instant::now() < until {
                 link.wait(until);
             }
             tally.take(case, &link);
