@@ -48,7 +48,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         name: "garbage",
         does: "messages of 4 KiB of random bytes, at the command rate and as fast as they are taken",
         must: &["error bad_message", "error too_many_commands", "closed command_flood"],
-        may: &["open", "answered"],
+        may: &["closed overloaded", "open", "answered"],
         closes: None,
         run: garbage,
     },
