@@ -113,6 +113,5 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Attack>> {
 fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
-    format!("{cores} cores, Linux {}, {profile} build of the harness", kernel.trim())
+    format!("{cores} cores, Linux {}", kernel.trim())
 }

@@ -31,7 +31,7 @@ pub fn line(trial: &Trial) -> String {
 pub fn markdown(trials: &[Trial], plan: &Plan, machine: &str) -> String {
     let mut page = format!(
         "# Attacks beside {} healthy clients, {}\n\n\
-         `cargo run --release -p tickgate-attacks -- run --seconds {} --pairs {}`, {machine}.\n\n\
+         `cargo run{} -p tickgate-attacks -- run --seconds {} --pairs {}`, {machine}.\n\n\
          Each attack: a gateway of its own, {} windows of {:.1} s, a quiet window of {:.1} s before \
          each. Memory is `RssAnon` of the gateway, the limit {} MiB over what it was before. p99 is \
          in milliseconds, its ratio the median of {} pairs: *transit* from a frame's `sent_at_us` \
@@ -42,6 +42,7 @@ pub fn markdown(trials: &[Trial], plan: &Plan, machine: &str) -> String {
          ratio | connections (turned away) | verdict |\n|---|---|---|---|---|---|---|---|\n",
         plan.clients,
         date(),
+        if cfg!(debug_assertions) { "" } else { " --release" },
         plan.attacked.as_secs(),
         plan.pairs,
         plan.pairs,

@@ -1,4 +1,4 @@
-//! Writes the seeds of every target into `fuzz/seeds`: `cargo run --bin seeds` in `fuzz/`.
+//! Writes the seeds of every target into `fuzz/seeds`: `cargo run --example seeds` in `fuzz/`.
 //!
 //! They are the messages of the protocol's document, what the simulated market looks like in the
 //! formats that are replayed, and requests and streams like those of the tests. The same program
@@ -14,8 +14,8 @@ use tickgate_feed::{
 };
 use tickgate_protocol::{dialect::Dialect, tick::Batch};
 
-const DOCUMENT: &str = include_str!("../../../docs/PROTOCOL.md");
-const CONFIGURATION: &str = include_str!("../../../config/tickgate.toml");
+const DOCUMENT: &str = include_str!("../../docs/PROTOCOL.md");
+const CONFIGURATION: &str = include_str!("../../config/tickgate.toml");
 
 fn main() -> io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
