@@ -117,7 +117,8 @@ impl Gateway {
     pub fn closes(&self, reason: &str) -> Result<u64> {
         let mut stream = TcpStream::connect(self.admin).context("the admin listener")?;
         stream.set_read_timeout(Some(ADMIN_LIMIT))?;
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: attacks\r\nConnection: close\r\n\r\n")?;
+        let host = self.admin;
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
         let mut page = Vec::new();
         stream.read_to_end(&mut page).context("/metrics")?;
         let page = String::from_utf8_lossy(&page);

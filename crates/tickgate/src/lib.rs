@@ -1,13 +1,13 @@
-//! What the `tickgate` binary does: parses, builds, waits.
+//! The `tickgate` binary: parses, builds, waits. A library only so that the configuration can be
+//! read without starting anything; nothing is meant to be built on it.
 //!
-//! A library only so that the configuration can be read without starting anything; nothing is
-//! meant to be built on it.
-//!
-//! - `cli`: what can be typed; `config`: what is in force; `failure`: how it ends badly;
-//! - `start`: builds everything from a checked configuration; `serve`: waits;
-//! - `feed_thread`, `liveness`, `feed_figures`: drive the feed, tell everybody when it is
+//! - [`cli`]: what can be typed; [`config`]: what is in force; [`failure`]: how it ends badly;
+//! - [`start`]: builds everything from a checked configuration; [`serve`]: waits;
+//! - [`feed_thread`], [`liveness`], [`feed_figures`]: drive the feed, tell everybody when it is
 //!   silent, show what it counted;
-//! - `banner`, `log`: what is printed; `tail`: a client for the terminal.
+//! - [`banner`], [`log`]: what is printed; [`tail`]: a client for the terminal.
+
+#![allow(rustdoc::private_intra_doc_links, reason = "written for whoever reads the source")]
 
 mod banner;
 mod cli;
