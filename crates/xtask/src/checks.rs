@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use crate::{
     check::{Check, Trouble},
     command::{cargo, run, run_tests},
-    tools,
+    hostile, tools,
 };
 
 /// Random histories of each property test here; plain `cargo test` runs fewer.
@@ -26,6 +26,16 @@ pub(crate) const ALL: &[Check] = &[
         name: "loom",
         proves: "cell and doorbell are right in every interleaving and ordering",
         run: loom,
+    },
+    Check {
+        name: "attacks",
+        proves: "every scripted attack is withstood beside healthy clients",
+        run: hostile::attacks,
+    },
+    Check {
+        name: "fuzz",
+        proves: "nothing that is read from outside panics, seeded from the tests",
+        run: hostile::fuzz,
     },
     Check {
         name: "dependencies",

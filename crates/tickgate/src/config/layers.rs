@@ -45,6 +45,14 @@ impl Layers {
     pub(crate) fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text = fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        self.text(path, &text)
+    }
+
+    /// Takes the text of a TOML file that lies at `path`.
+    ///
+    /// # Errors
+    /// Text that is no TOML, and whatever [`Layers::set`] refuses.
+    pub(crate) fn text(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
             let line = error.span().map(|span| text[..span.start].lines().count().max(1));
             let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! The `tickgate` binary: parses, builds, waits.
+//! The `tickgate` binary: parses, builds, waits. A library only so that the configuration can be
+//! read without starting anything; nothing is meant to be built on it.
 //!
 //! - [`cli`]: what can be typed; [`config`]: what is in force; [`failure`]: how it ends badly;
 //! - [`start`]: builds everything from a checked configuration; [`descriptors`]: are there enough;
@@ -8,6 +9,8 @@
 //! - [`signals`], [`reload`]: what it can be told while it runs;
 //! - [`banner`], [`log`]: what is printed; [`tail`]: a client for the terminal;
 //! - [`sessions`], [`kick`] over [`admin_client`]: what an operator asks of a running gateway.
+
+#![allow(rustdoc::private_intra_doc_links, reason = "written for whoever reads the source")]
 
 mod admin_client;
 mod banner;
@@ -34,7 +37,8 @@ use clap::Parser;
 use cli::{Cli, Command};
 use failure::Failure;
 
-fn main() -> ExitCode {
+/// The whole program: reads the command line, runs, and says how it ended.
+pub fn main() -> ExitCode {
     // A usage error ends here, with clap's own message and exit code 2.
     let cli = Cli::parse();
     let done = match cli.command {
@@ -67,4 +71,14 @@ fn check(options: &cli::Options) -> Result<(), Failure> {
     config::load(options)?.settings()?;
     banner::checked(options.config.as_deref());
     Ok(())
+}
+
+/// Reads `text` as a configuration file alone, without environment and flags, and checks every
+/// rule. Nothing is started and no file is read.
+///
+/// # Errors
+/// The line that the binary would end with: the key, its value and the rule it breaks.
+pub fn check_configuration(text: &str) -> Result<(), String> {
+    let loaded = config::from_text(text).map_err(|failure| failure.line())?;
+    loaded.settings().map(drop).map_err(|failure| failure.line())
 }
