@@ -5,7 +5,11 @@
 //! and prints what its failure says. A failure names its plan and seed.
 
 mod books;
+mod causes;
+mod fairness;
+mod limits;
 mod offsets;
+mod pace;
 mod slow;
 mod spoiled;
 mod world;
