@@ -149,3 +149,43 @@ fn a_stalled_session_holds_as_much_after_minutes_as_after_seconds() {
     assert_eq!(outcome.verdict.violations, [], "it then holds the newest values");
     assert_eq!(outcome.breaches, [] as [String; 0]);
 }
+
+#[test]
+fn a_client_that_moves_its_symbols_for_ever_holds_no_more_than_after_a_few_moves() {
+    let config = EngineConfig {
+        commands_per_second: 1_000_000,
+        command_burst: 100_000,
+        ..EngineConfig::default()
+    };
+    let mut world = World::new(12, 1, 8, 64, config);
+    let client = world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+    let names = world.market.names();
+    world.subscribe(client, subscribe(&names, 100));
+    world.run_on(300_000, 5_000, 5);
+    // Data waits for credit, so nothing settles what was moved; replies leave.
+    let at_us = world.now.monotonic_us;
+    world.clients[client].say(at_us, &Command::Credit { id: None, frames: Some(1) });
+    world.run_on(300_000, 5_000, 5);
+    let mut most = [0; 2];
+    for round in 0..2_000 {
+        for (at, name) in names.iter().enumerate() {
+            let interval_ms = [25, 100, 0][(round + at) % 3];
+            let command = Command::Throttle {
+                id: None,
+                symbols: Some(vec![name.clone()]),
+                throttle_ms: Some(Some(interval_ms)),
+                max_bytes_per_second: None,
+            };
+            let at_us = world.now.monotonic_us;
+            world.clients[client].say(at_us, &command);
+        }
+        world.pass(10);
+        world.trade(3);
+        world.serve(true);
+        let key = world.clients[client].key;
+        let footprint = world.engines[0].footprint(key).expect("it is open");
+        let part = &mut most[usize::from(round >= 50)];
+        *part = footprint.total().max(*part);
+    }
+    assert!(most[1] <= most[0], "{most:?} bytes in the first 50 rounds and after them");
+}
