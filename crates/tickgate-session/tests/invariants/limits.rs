@@ -334,6 +334,26 @@ fn a_message_that_is_too_big_ends_the_session_and_the_largest_allowed_does_not()
 }
 
 #[test]
+fn what_follows_garbage_is_read_and_thrown_away() {
+    let mut world = world(1, EngineConfig::default());
+    world.clients[0].pipe.send(&[0xff; 32]);
+    world.run_on(TICK_US, TICK_US, 0);
+    let before = world.clients[0].told().len();
+    // Left in the kernel, it would reset the connection before the client has seen the close.
+    for _ in 0..20 {
+        world.clients[0].mutter(r#"{"op":"ping"}"#);
+        world.clients[0].pipe.send(&[0xff; 9_000]);
+        world.run_on(TICK_US, TICK_US, 0);
+        assert_eq!(world.clients[0].pipe.unread(), 0);
+    }
+    assert_eq!(world.clients[0].told().len(), before, "nothing is made of it");
+    assert_eq!(closes(&world, 0), [CloseReason::BadProtocol.code()]);
+    assert!(world.ended.is_empty());
+    world.run_on(1_300_000, TICK_US, 0);
+    assert_eq!(world.ended[0].reason, CloseReason::BadProtocol);
+}
+
+#[test]
 fn a_client_that_closes_is_answered_and_gone_at_once() {
     let mut world = world(1, EngineConfig::default());
     subscribed(&mut world, 0, r#"{"op":"subscribe","symbols":["S0","*"]}"#);
