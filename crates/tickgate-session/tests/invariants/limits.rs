@@ -289,6 +289,47 @@ fn commands_past_the_rate_are_refused_and_a_flood_ends() {
     assert_eq!(closes(&world, 1), [] as [u16; 0]);
 }
 
+#[test]
+fn an_acknowledgement_that_advances_is_exempt_from_the_rate() {
+    let config =
+        EngineConfig { commands_per_second: 1, command_burst: 2, ..EngineConfig::default() };
+    let mut world = world(1, config);
+    let rest = r#"{"op":"subscribe","symbols":["*"],"channels":["quote"],"throttle_ms":5}"#;
+    subscribed(&mut world, 0, rest);
+    for _ in 0..100 {
+        world.run_with(TICK_US, TICK_US, World::requote);
+        let last = world.clients[0].frames().last().expect("its ready").1.sequence;
+        let ack = format!(r#"{{"op":"ack","frame":{last}}}"#);
+        assert_eq!(ask(&mut world, 0, &ack), []);
+    }
+    let last = world.clients[0].frames().last().expect("its ready").1.sequence;
+    let repeated = format!(r#"{{"op":"ack","frame":{}}}"#, last - 1);
+    assert_eq!(ask(&mut world, 0, &repeated), [], "the second of the burst");
+    assert_eq!(refused(&mut world, 0, &repeated), (ErrorCode::TooManyCommands, None));
+}
+
+#[test]
+fn a_frame_is_filled_to_its_limit_and_never_beyond() {
+    let config = EngineConfig { frame_limit_bytes: 2_048, ..EngineConfig::default() };
+    let mut world = World::new(9, 1, 400, 16, config);
+    for dialect in [Dialect::MessagePack, Dialect::Json] {
+        let client = world.open(dialect, 4_096, false, Manners::default());
+        let wanted = Subscribe { symbols: vec!["*".into()], ..Subscribe::default() };
+        world.subscribe(client, wanted);
+    }
+    world.run_with(300_000, TICK_US, World::requote);
+    for client in &world.clients {
+        // A JSON quote in full takes about 150 bytes, a definition as many.
+        let room = if client.dialect == Dialect::Json { 320 } else { 110 };
+        let frames =
+            client.told().into_iter().filter(|told| matches!(told.message, Message::Frame(_)));
+        let sizes: Vec<usize> = frames.map(|told| told.bytes).collect();
+        assert!(sizes.iter().all(|size| *size <= 2_048), "{sizes:?}");
+        let full = sizes.iter().filter(|size| **size + room > 2_048).count();
+        assert!(full >= 10 && full * 4 >= sizes.len() * 3, "{sizes:?}");
+    }
+}
+
 /// Codes of the close frames a client got.
 fn closes(world: &World, client: usize) -> Vec<u16> {
     let heard = world.clients[client].transcript.iter();

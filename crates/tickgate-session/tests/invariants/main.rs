@@ -10,6 +10,7 @@ mod fairness;
 mod limits;
 mod offsets;
 mod pace;
+mod replies;
 mod slow;
 mod spoiled;
 mod world;

@@ -214,3 +214,25 @@ fn symbols_of_one_interval_leave_together_whenever_they_came() {
         assert_eq!(frame.entries.len(), names.len(), "{frame:?}");
     }
 }
+
+#[test]
+fn an_interval_is_rounded_up_to_whole_ticks_and_kept_exactly() {
+    for (throttle_ms, expected_us) in
+        [(1, 5_000), (5, 5_000), (6, 10_000), (25, 25_000), (99, 100_000), (100, 100_000)]
+    {
+        for symbols in [vec!["S0".to_owned(), "S1".to_owned()], vec!["*".to_owned()]] {
+            let mut world = World::new(8, 1, 2, 1_024, EngineConfig::default());
+            let client = world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+            world.subscribe(client, quotes(&symbols, throttle_ms));
+            world.run_with(500_000, TICK_US, World::requote);
+            let before = world.clients[client].frames().len();
+            world.run_with(1_000_000, TICK_US, World::requote);
+            let frames = world.clients[client].frames().split_off(before);
+            for pair in frames.windows(2) {
+                assert_eq!(pair[1].0 - pair[0].0, expected_us, "{throttle_ms} ms");
+                assert_eq!(pair[1].1.entries.len(), 2, "{throttle_ms} ms");
+            }
+            assert!(frames.len() as u64 >= 1_000_000 / expected_us - 1, "{throttle_ms} ms");
+        }
+    }
+}
