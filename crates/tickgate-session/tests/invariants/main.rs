@@ -5,6 +5,7 @@
 //! and prints what its failure says. A failure names its plan and seed.
 
 mod books;
+mod calls;
 mod causes;
 mod fairness;
 mod limits;

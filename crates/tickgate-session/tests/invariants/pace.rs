@@ -6,7 +6,8 @@ use tickgate_checker::{Channel, Command, Dialect, Subscribe};
 use tickgate_protocol::{
     decode::Message,
     entry::{Entry, Frame},
-    tick::{Reason, Status, StatusChange, TickBody},
+    number::ABSENT,
+    tick::{Reason, Status, StatusChange, TickBody, Trade},
 };
 use tickgate_session::EngineConfig;
 
@@ -234,5 +235,36 @@ fn an_interval_is_rounded_up_to_whole_ticks_and_kept_exactly() {
             }
             assert!(frames.len() as u64 >= 1_000_000 / expected_us - 1, "{throttle_ms} ms");
         }
+    }
+}
+
+#[test]
+fn tapes_of_a_long_interval_are_looked_at_ten_times_a_second_whatever_was_asked() {
+    for symbol in ["S0", "*"] {
+        let mut world = World::new(8, 1, 2, 1_024, EngineConfig::default());
+        let client = world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+        let trades = Some(vec![Channel::Trade]);
+        for round in 0..30 {
+            let wanted = Subscribe { channels: trades.clone(), ..quotes(&[symbol.into()], 60_000) };
+            world.subscribe(client, wanted);
+            let interval = Command::Throttle {
+                id: None,
+                symbols: Some(vec![symbol.into()]),
+                throttle_ms: Some(Some(50_000 + round % 2)),
+                max_bytes_per_second: None,
+            };
+            say(&mut world, &interval);
+            world.run_on(35_000, TICK_US, 0);
+        }
+        let before = world.clients[client].frames().len();
+        let trade = |world: &mut World| {
+            let trade = Trade { price: 5, size: 1, flags: 0, trade_id: ABSENT };
+            world.publish([(0, TickBody::Trade(trade))]);
+        };
+        world.run_with(2_000_000, TICK_US, trade);
+        let frames = data_frames(&world, before);
+        assert_eq!(frames.len(), 20, "{symbol}");
+        let told = frames.iter().map(|frame| frame.entries.len()).sum::<usize>();
+        assert!(told >= 380, "{symbol}: {told} of 400 trades, the others wait for 100 ms at most");
     }
 }

@@ -221,22 +221,7 @@ impl Client {
 
     /// What it was told so far, as the client library reads it.
     pub(crate) fn told(&self) -> Vec<Told> {
-        let mut decoder = Decoder::new(match self.dialect {
-            Dialect::MessagePack => Spoken::MessagePack,
-            Dialect::Json => Spoken::Json,
-        });
-        let messages = self.transcript.iter().filter_map(|(at_us, heard)| match heard {
-            Heard::Message(Opcode::Text | Opcode::Binary, payload) => Some((*at_us, payload)),
-            _ => None,
-        });
-        messages
-            .map(|(at_us, payload)| Told {
-                at_us,
-                // Headers of at most 125 bytes and of at most 65,535.
-                bytes: payload.len() + if payload.len() < 126 { 2 } else { 4 },
-                message: decoder.decode(payload).expect("it is of the wire"),
-            })
-            .collect()
+        told(self.dialect, &self.transcript)
     }
 
     /// The data frames it was told, heartbeats too.
@@ -350,6 +335,26 @@ impl Client {
             symbols,
         }
     }
+}
+
+/// What the gateway said in a transcript, as the client library reads it.
+pub(crate) fn told(dialect: Dialect, transcript: &[(u64, Heard)]) -> Vec<Told> {
+    let mut decoder = Decoder::new(match dialect {
+        Dialect::MessagePack => Spoken::MessagePack,
+        Dialect::Json => Spoken::Json,
+    });
+    let messages = transcript.iter().filter_map(|(at_us, heard)| match heard {
+        Heard::Message(Opcode::Text | Opcode::Binary, payload) => Some((*at_us, payload)),
+        _ => None,
+    });
+    messages
+        .map(|(at_us, payload)| Told {
+            at_us,
+            // Headers of messages of at most 125 bytes and of at most 65,535.
+            bytes: payload.len() + if payload.len() < 126 { 2 } else { 4 },
+            message: decoder.decode(payload).expect("it is of the wire"),
+        })
+        .collect()
 }
 
 fn random_throttle(rng: &mut StdRng) -> Option<u64> {

@@ -1,0 +1,134 @@
+//! What an engine tells its caller: when to come again, whom to listen to, who is who.
+
+use tickgate_checker::{Channel, Command, Dialect, Subscribe, control, websocket::Opcode};
+use tickgate_protocol::{close::CloseReason, reply::Reply};
+use tickgate_session::{EngineConfig, Inbound, Progress};
+
+use crate::world::{Manners, World};
+
+const TICK_US: u64 = 5_000;
+
+fn world(clients: usize) -> World {
+    let config = EngineConfig { command_burst: 1_000, ..EngineConfig::default() };
+    let mut world = World::new(3, 1, 4, 64, config);
+    for _ in 0..clients {
+        world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+    }
+    world
+}
+
+fn subscribe(world: &mut World, client: usize, symbol: &str, throttle_ms: Option<u64>) {
+    let wanted = Subscribe {
+        symbols: vec![symbol.into()],
+        channels: Some(vec![Channel::Quote]),
+        throttle_ms: throttle_ms.map(Some),
+        ..Subscribe::default()
+    };
+    world.subscribe(client, wanted);
+    world.run_on(10, 10, 0);
+}
+
+fn unsubscribe(world: &mut World, client: usize, symbol: &str) {
+    let at_us = world.now.monotonic_us;
+    let command = Command::Unsubscribe { id: None, symbols: vec![symbol.into()], channels: None };
+    world.clients[client].say(at_us, &command);
+    world.run_on(10, 10, 0);
+}
+
+#[test]
+fn an_engine_without_sessions_wants_nothing_and_one_with_some_comes_at_each_tick() {
+    let mut world = world(0);
+    assert!(world.engines[0].is_empty());
+    let idle = Progress { more: false, next_us: None, wants_doorbell: false };
+    assert_eq!(world.serve_slice(0), idle);
+    let client = world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+    assert!(!world.engines[0].is_empty());
+    for _ in 0..5 {
+        world.pass(1_700);
+        let now_us = world.now.monotonic_us;
+        let next_us = Some((now_us / TICK_US + 1) * TICK_US);
+        assert_eq!(world.serve_slice(0), Progress { next_us, ..idle });
+    }
+    let key = world.clients[client].key;
+    world.engines[0].close(world.now, key, CloseReason::Kicked);
+    world.run_on(1_500_000, TICK_US, 0);
+    assert_eq!(world.serve_slice(0), idle);
+    assert!(world.engines[0].is_empty());
+}
+
+#[test]
+fn the_bell_is_wanted_while_somebody_is_in_real_time() {
+    let mut world = world(3);
+    let wants = |world: &mut World| world.serve_slice(0).wants_doorbell;
+    assert!(!wants(&mut world));
+    subscribe(&mut world, 0, "S0", None);
+    subscribe(&mut world, 1, "*", Some(25));
+    assert!(!wants(&mut world), "throttled only");
+    subscribe(&mut world, 0, "S1", Some(0));
+    assert!(wants(&mut world));
+    subscribe(&mut world, 2, "S1", Some(0));
+    unsubscribe(&mut world, 0, "S1");
+    assert!(wants(&mut world), "another is");
+    subscribe(&mut world, 2, "S1", Some(50));
+    assert!(!wants(&mut world), "none is left");
+    subscribe(&mut world, 1, "*", Some(0));
+    assert!(wants(&mut world));
+    unsubscribe(&mut world, 1, "*");
+    assert!(!wants(&mut world));
+    subscribe(&mut world, 1, "*", Some(0));
+    subscribe(&mut world, 2, "S2", Some(0));
+    for client in [1, 2] {
+        assert!(wants(&mut world));
+        let key = world.clients[client].key;
+        world.engines[0].close(world.now, key, CloseReason::Kicked);
+    }
+    assert!(!wants(&mut world), "they are gone");
+}
+
+#[test]
+fn a_key_names_one_session_only() {
+    let mut world = world(2);
+    let old = world.clients[0].key;
+    world.clients[0].pipe.send(&control(Opcode::Close, &1_000u16.to_be_bytes(), [1, 2, 3, 4]));
+    world.run_on(TICK_US, TICK_US, 0);
+    assert!(!world.engines[0].contains(old));
+    let client = world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+    let new = world.clients[client].key;
+    assert_ne!(old, new);
+    assert_eq!(world.engines[0].len(), 2);
+    assert!(world.engines[0].contains(new) && !world.engines[0].contains(old));
+    assert!(world.engines[0].footprint(old).is_none());
+    world.engines[0].close(world.now, old, CloseReason::Kicked);
+    assert_eq!(world.engines[0].on_readable(world.now, old), Inbound::Closed);
+    world.run_on(1_500_000, TICK_US, 0);
+    assert!(world.engines[0].contains(new), "closing the old one concerns nobody");
+    assert_eq!(world.ended.len(), 1);
+}
+
+#[test]
+fn a_turn_of_reading_is_eight_messages_or_sixteen_kilobytes() {
+    let mut world = world(1);
+    let pongs = |world: &World| {
+        let replies = world.clients[0].replies().into_iter();
+        replies.filter(|reply| matches!(reply, Reply::Pong { .. })).count()
+    };
+    let at_us = world.now.monotonic_us;
+    for id in 0..20 {
+        world.clients[0].say(at_us, &Command::Ping { id: Some(id) });
+    }
+    let key = world.clients[0].key;
+    for (turn, expected) in [(1, Inbound::Again), (2, Inbound::Again), (3, Inbound::Readable)] {
+        assert_eq!(world.engines[0].on_readable(world.now, key), expected, "turn {turn}");
+        world.serve_slice(0);
+        assert_eq!(pongs(&world), (8 * turn).min(20), "turn {turn}");
+    }
+    // One long message comes in four reads a turn.
+    let long = format!("{:<16000}", "x");
+    world.clients[0].pipe.send(&control(Opcode::Binary, long.as_bytes(), [1, 2, 3, 4]));
+    world.clients[0].pipe.send(&control(Opcode::Binary, long.as_bytes(), [1, 2, 3, 4]));
+    let unread = world.clients[0].pipe.unread();
+    assert_eq!(world.engines[0].on_readable(world.now, key), Inbound::Again);
+    assert_eq!(unread - world.clients[0].pipe.unread(), 16 * 1_024);
+    assert_eq!(world.engines[0].on_readable(world.now, key), Inbound::Again);
+    assert_eq!(world.clients[0].pipe.unread(), 0);
+}
