@@ -132,3 +132,84 @@ fn a_turn_of_reading_is_eight_messages_or_sixteen_kilobytes() {
     assert_eq!(world.engines[0].on_readable(world.now, key), Inbound::Again);
     assert_eq!(world.clients[0].pipe.unread(), 0);
 }
+
+#[test]
+fn a_turn_of_writing_is_four_frames() {
+    // Two turns a slice, two sessions that are owed a dozen frames each.
+    let config =
+        EngineConfig { frame_limit_bytes: 2_048, slice_sessions: 2, ..EngineConfig::default() };
+    let mut world = World::new(3, 1, 400, 64, config);
+    for _ in 0..2 {
+        world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+    }
+    world.run_on(10, 10, 0);
+    for client in 0..2 {
+        let wanted = Subscribe { symbols: vec!["*".into()], ..Subscribe::default() };
+        world.subscribe(client, wanted);
+    }
+    for client in 0..2 {
+        let key = world.clients[client].key;
+        assert_eq!(world.engines[0].on_readable(world.now, key), Inbound::Readable);
+    }
+    let frames = |world: &World| [0, 1].map(|client: usize| world.clients[client].frames().len());
+    let before = frames(&world);
+    for turn in 1..3 {
+        assert!(world.serve_slice(0).more, "turn {turn}");
+        assert_eq!(frames(&world), before.map(|count| count + 4 * turn));
+    }
+    assert_eq!(world.shared.readies(), 0);
+    let mut left = 100;
+    while world.serve_slice(0).more && left > 0 {
+        left -= 1;
+    }
+    assert!(left > 0, "it comes to an end");
+    assert_eq!(world.shared.readies(), 2);
+}
+
+#[test]
+fn answered_subscribes_are_counted_over_all_engines() {
+    let mut world = World::new(3, 2, 4, 64, EngineConfig::default());
+    for client in 0..4 {
+        world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+        subscribe(&mut world, client, "S1", None);
+        world.run_on(TICK_US, TICK_US, 0);
+        assert_eq!(world.shared.readies(), client as u64 + 1);
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_ends_for_its_reason() {
+    // While it is written to, and while it is read.
+    for read in [false, true] {
+        let mut world = world(2);
+        subscribe(&mut world, 0, "S0", Some(0));
+        subscribe(&mut world, 1, "S0", Some(0));
+        world.clients[0].pipe.cut();
+        let key = world.clients[0].key;
+        world.pass(10);
+        if read {
+            assert_eq!(world.engines[0].on_readable(world.now, key), Inbound::Closed);
+        } else {
+            world.requote();
+            world.serve_slice(0);
+            world.run_on(TICK_US, TICK_US, 0);
+        }
+        world.run_on(10, 10, 0);
+        assert!(!world.engines[0].contains(key), "read: {read}");
+        let [ended] = &world.ended[..] else { panic!("{:?}", world.ended) };
+        assert_eq!((ended.session, ended.reason), (0, CloseReason::ConnectionLost));
+        // Who was being closed ends for the reason told.
+        let key = world.clients[1].key;
+        let at_us = world.now.monotonic_us;
+        world.clients[1].block_after(at_us, 0);
+        world.engines[0].close(world.now, key, CloseReason::Kicked);
+        world.run_on(TICK_US, TICK_US, 0);
+        assert!(world.engines[0].contains(key), "its close frame waits");
+        world.clients[1].pipe.cut();
+        if read {
+            assert_eq!(world.engines[0].on_readable(world.now, key), Inbound::Closed);
+        }
+        world.run_on(TICK_US, TICK_US, 0);
+        assert_eq!(world.ended[1].reason, CloseReason::Kicked, "read: {read}");
+    }
+}

@@ -256,6 +256,9 @@ fn what_is_not_there_is_refused_by_its_code() {
     let mut world = world(1, EngineConfig::default());
     let history = r#"{"op":"history","symbol":"S0","channel":"bar_1m"}"#;
     assert_eq!(refused(&mut world, 0, history), field(ErrorCode::UnknownChannel, "channel"));
+    let long = history.replace("bar_1m", &"b".repeat(8_000));
+    let [Reply::Error(refusal)] = &ask(&mut world, 0, &long)[..] else { panic!("no error") };
+    assert!(refusal.message.len() < 100, "an answer cannot be made to grow: {refusal:?}");
     let auth = refused(&mut world, 0, r#"{"op":"auth","key":"k"}"#);
     assert_eq!(auth, (ErrorCode::NotRequired, None));
     // A binary message in a text dialect.
@@ -264,8 +267,8 @@ fn what_is_not_there_is_refused_by_its_code() {
     world.run_on(TICK_US, TICK_US, 0);
     let [Reply::Error(refusal)] = &world.clients[0].replies()[before..] else { panic!("no error") };
     assert_eq!(refusal.code, ErrorCode::BadMessage);
-    assert_eq!(world.engines[0].stats().refusals, 3);
-    assert_eq!(world.engines[0].stats().commands, 2);
+    assert_eq!(world.engines[0].stats().refusals, 4);
+    assert_eq!(world.engines[0].stats().commands, 3);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The hub, its engines, their clients and the clock, moved on step by step.
 
+use std::sync::Arc;
+
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tickgate_checker::{Command, Config, Dialect, Subscribe, Truth};
 use tickgate_hub::{Hub, HubConfig};
@@ -24,6 +26,8 @@ pub(crate) struct World {
     pub(crate) now: Now,
     pub(crate) truth: Truth,
     pub(crate) market: Market,
+    /// What its engines share.
+    pub(crate) shared: Arc<Shared>,
     /// One for each worker of the hub.
     pub(crate) engines: Vec<Engine<Pipe>>,
     pub(crate) clients: Vec<Client>,
@@ -68,6 +72,7 @@ impl World {
             truth,
             market,
             next_due_us: vec![now.monotonic_us; engines.len()],
+            shared,
             engines,
             clients: Vec::new(),
             ended: Vec::new(),
