@@ -268,3 +268,89 @@ fn tapes_of_a_long_interval_are_looked_at_ten_times_a_second_whatever_was_asked(
         assert!(told >= 380, "{symbol}: {told} of 400 trades, the others wait for 100 ms at most");
     }
 }
+
+#[test]
+fn a_symbol_moved_away_before_every_flush_leaves_in_time_all_the_same() {
+    moved_away(|interval_ms| Command::Throttle {
+        id: None,
+        symbols: Some(vec!["S2".into()]),
+        throttle_ms: Some(Some(interval_ms)),
+        max_bytes_per_second: None,
+    });
+    moved_away(|interval_ms| Command::Subscribe(quotes(&["S2".to_owned()], interval_ms)));
+}
+
+/// Has `to` move a symbol from an interval to another just before the first one's flush.
+fn moved_away(to: impl Fn(u64) -> Command) {
+    let config = EngineConfig { command_burst: 10_000, ..EngineConfig::default() };
+    let mut world = World::new(8, 1, 3, 1_024, config);
+    world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+    for (symbol, throttle_ms) in [("S0", 100), ("S1", 200), ("S2", 100)] {
+        world.subscribe(0, quotes(&[symbol.to_owned()], throttle_ms));
+    }
+    world.run_with(600_000, TICK_US, World::requote);
+    // Flush ticks of the two intervals, by what comes of the symbols that stay.
+    let phase = |world: &World, id: u32, ticks: u64| {
+        let frames = world.clients[0].frames().into_iter().rev();
+        let mut at_us = frames.filter_map(|(at_us, frame)| {
+            let has = |entry: &Entry| matches!(entry, Entry::Quote(quote) if quote.id == id);
+            frame.entries.iter().any(has).then_some(at_us)
+        });
+        at_us.next().expect("it changes all the time") / TICK_US % ticks
+    };
+    let (short, long) = (phase(&world, 0, 20), phase(&world, 1, 40));
+    assert_ne!(short, long % 20, "another seed, please");
+
+    let before = world.clients[0].frames().len();
+    world.run_with(5_000_000, TICK_US, |world| {
+        world.requote();
+        let next = world.now.monotonic_us / TICK_US;
+        let interval_ms = match (next % 20 == short, next % 40 == long) {
+            (true, _) => 200,
+            (_, true) => 100,
+            _ => return,
+        };
+        say(world, &to(interval_ms));
+    });
+    let mut last_us = world.now.monotonic_us - 5_000_000;
+    let frames = world.clients[0].frames().split_off(before);
+    let has = |entry: &Entry| matches!(entry, Entry::Quote(quote) if quote.id == 2);
+    for (at_us, _) in frames.iter().filter(|(_, frame)| frame.entries.iter().any(has)) {
+        assert!(at_us - last_us <= 405_000, "{} us without it", at_us - last_us);
+        last_us = *at_us;
+    }
+    assert!(world.now.monotonic_us - last_us <= 405_000, "it comes no more");
+}
+
+#[test]
+fn a_changed_interval_counts_from_the_last_entry() {
+    for symbol in ["S0", "*"] {
+        for (before_ms, after_ms) in [(100, 300), (300, 100), (0, 200)] {
+            let mut world = World::new(8, 1, 2, 1_024, EngineConfig::default());
+            let client = world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+            world.subscribe(client, quotes(&[symbol.into()], before_ms));
+            world.run_with(1_000_000, TICK_US, World::requote);
+            // Two ticks after an entry.
+            let count = world.clients[client].frames().len();
+            while world.clients[client].frames().len() == count {
+                world.run_with(TICK_US, TICK_US, World::requote);
+            }
+            let last_us = world.now.monotonic_us;
+            world.run_on(2 * TICK_US, TICK_US, 0);
+            let interval = Command::Throttle {
+                id: None,
+                symbols: Some(vec![symbol.into()]),
+                throttle_ms: Some(Some(after_ms)),
+                max_bytes_per_second: None,
+            };
+            say(&mut world, &interval);
+            world.run_with(1_000_000, TICK_US, World::requote);
+            let frames = world.clients[client].frames();
+            let next = frames.iter().find(|(at_us, _)| *at_us > last_us).expect("it changes");
+            let waited_us = next.0 - last_us;
+            // What comes from real time may leave once more at once.
+            let expected = [after_ms * 1_000, if before_ms == 0 { 3 * TICK_US } else { 0 }];
+            assert!(expected.contains(&waited_us), "{symbol}: {waited_us} us to {after_ms} ms");
+        }
+    }
+}
