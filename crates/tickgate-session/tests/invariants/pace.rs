@@ -175,6 +175,39 @@ fn withheld_credit_lets_heartbeats_pass_and_never_closes() {
 }
 
 #[test]
+fn a_lapped_status_tape_goes_on_at_the_oldest_there_is() {
+    for changes in [16, 17, 40] {
+        let mut world = subscribed(Dialect::MessagePack, 25);
+        say(&mut world, &Command::Credit { id: None, frames: Some(1) });
+        world.run_with(300_000, TICK_US, World::requote);
+        for number in 0..changes {
+            let status = if number % 2 == 0 { Status::Halted } else { Status::Trading };
+            let change = StatusChange { status, reason: Reason::None };
+            world.pass(1_000);
+            world.publish([(3, TickBody::Status(change))]);
+            world.serve(true);
+        }
+        let before = world.clients[0].frames().len();
+        let now_us = world.now.monotonic_us;
+        world.clients[0].acknowledge(now_us);
+        world.run_on(100_000, TICK_US, 0);
+        let frames = data_frames(&world, before);
+        let told: Vec<u64> = frames
+            .iter()
+            .flat_map(|frame| &frame.entries)
+            .filter_map(|entry| match entry {
+                Entry::Status(status) => Some(status.status_sequence),
+                _ => None,
+            })
+            .collect();
+        // The small tape holds the newest 16.
+        let oldest = changes - 15;
+        assert_eq!(told, (oldest..=changes).collect::<Vec<_>>(), "{changes} changes");
+        assert_eq!(world.engines[0].stats().statuses_lost, oldest - 1, "{changes} changes");
+    }
+}
+
+#[test]
 fn sessions_of_one_interval_are_spread_over_it() {
     let mut world = World::new(8, 1, 2, 1_024, EngineConfig::default());
     let names = world.market.names();
