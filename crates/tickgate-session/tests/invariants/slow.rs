@@ -212,3 +212,29 @@ fn moves_for_ever(commands: impl Fn(&[String], usize) -> Vec<Command>) {
     }
     assert!(most[1] <= most[0], "{most:?} bytes in the first ten rounds and after them");
 }
+
+#[test]
+fn snapshots_asked_for_again_and_again_are_owed_once() {
+    let config = EngineConfig { command_burst: 1_000, ..EngineConfig::default() };
+    let mut world = World::new(12, 1, 8, 64, config);
+    let client = world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+    let names = world.market.names();
+    world.subscribe(client, subscribe(&names, 100));
+    let at_us = world.now.monotonic_us;
+    world.clients[client].say(at_us, &Command::Credit { id: None, frames: Some(1) });
+    world.run_on(300_000, 5_000, 5);
+    for _ in 0..250 {
+        let again = Subscribe { snapshot: true, ..subscribe(&names, 100) };
+        world.subscribe(client, again);
+        world.run_on(10, 10, 0);
+    }
+    let key = world.clients[client].key;
+    let footprint = world.engines[0].footprint(key).expect("it is open");
+    // 16 bytes each for 8 names and 250 readies, rounded up to a power of two.
+    assert!(footprint.owed <= 16 * 512, "{footprint:?}");
+    let at_us = world.now.monotonic_us;
+    world.clients[client].say(at_us, &Command::Credit { id: None, frames: None });
+    world.run_on(1_000_000, 5_000, 0);
+    let outcome = world.finish(at_us).remove(client);
+    assert_eq!(outcome.verdict.violations, []);
+}
