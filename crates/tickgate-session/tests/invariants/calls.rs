@@ -213,3 +213,53 @@ fn a_connection_that_breaks_ends_for_its_reason() {
         assert_eq!(world.ended[1].reason, CloseReason::Kicked, "read: {read}");
     }
 }
+
+/// Ends a session at once, wherever it waits.
+fn leave(world: &mut World, client: usize) {
+    world.clients[client].pipe.cut();
+    let key = world.clients[client].key;
+    assert_eq!(world.engines[0].on_readable(world.now, key), Inbound::Closed);
+}
+
+#[test]
+fn who_leaves_takes_nobody_else_out_of_the_queues() {
+    // The first to be served, who wait for their welcome.
+    let mut world = world(3);
+    leave(&mut world, 1);
+    world.serve_slice(0);
+    for client in [0, 2] {
+        assert_eq!(world.clients[client].replies().len(), 1, "client {client}");
+    }
+    // Those with something urgent.
+    for client in [0, 2] {
+        let wanted = Subscribe {
+            symbols: vec!["S0".into()],
+            channels: Some(vec![Channel::Quote]),
+            throttle_ms: Some(Some(0)),
+            ..Subscribe::default()
+        };
+        world.subscribe(client, wanted);
+        let key = world.clients[client].key;
+        assert_eq!(world.engines[0].on_readable(world.now, key), Inbound::Readable);
+    }
+    leave(&mut world, 0);
+    let before = world.clients[2].frames().len();
+    world.serve_slice(0);
+    assert_eq!(world.clients[2].frames().len(), before + 1);
+    // Those whose socket is full.
+    let late = world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+    world.run_on(10, 10, 0);
+    subscribe(&mut world, late, "S0", Some(0));
+    let at_us = world.now.monotonic_us;
+    for client in [2, late] {
+        world.clients[client].block_after(at_us, 5);
+    }
+    let before = world.clients[2].frames().len();
+    world.requote();
+    world.serve_slice(0);
+    leave(&mut world, late);
+    world.clients[2].unblock(at_us);
+    world.run_on(TICK_US, TICK_US, 0);
+    assert_eq!(world.clients[2].frames().len(), before + 1);
+    assert_eq!(world.engines[0].len(), 1);
+}
