@@ -119,9 +119,15 @@ fn a_command_that_would_have_much_rejected_is_refused_whole() {
     assert_eq!((reply.count, reply.subscriptions, reply.rejected.len()), (1, 1, 256));
     let answer = refused(&mut world, 0, &unknown(257));
     assert_eq!(answer, field(ErrorCode::UnknownSymbol, "symbols"));
-    let throttle = unknown(257).replace("subscribe", "throttle");
-    let throttle = throttle.replacen('{', r#"{"throttle_ms":50,"#, 1);
-    let answer = refused(&mut world, 0, &throttle);
+    let throttle = |count: usize| {
+        let message = unknown(count).replace("subscribe", "throttle");
+        message.replacen('{', r#"{"throttle_ms":50,"#, 1)
+    };
+    match &ask(&mut world, 0, &throttle(256))[..] {
+        [Reply::Throttled { count: 1, rejected, .. }] => assert_eq!(rejected.len(), 256),
+        other => panic!("{other:?}"),
+    }
+    let answer = refused(&mut world, 0, &throttle(257));
     assert_eq!(answer, field(ErrorCode::BadField, "symbols"));
 }
 
