@@ -21,6 +21,7 @@ use tokio::{
 use crate::{
     config::FigureSource,
     counters::Counters,
+    handover::Dispatcher,
     metrics::{self, Figures},
     public::{method_not_allowed, not_found},
     worker::Control,
@@ -32,6 +33,7 @@ pub(crate) struct Admin {
     pub(crate) controls: Vec<mpsc::Sender<Control>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) foreign: FigureSource,
+    pub(crate) dispatcher: Arc<Dispatcher>,
 }
 
 /// How long a worker may take to answer before it counts as down. Its loop comes round every few
@@ -70,8 +72,15 @@ async fn scrape(State(admin): State<Arc<Admin>>) -> Response {
     }
 }
 
-/// Ready means: every worker answers, and the feed is live.
+/// Ready means: new sessions are taken (neither draining nor short of memory), every worker
+/// answers, and the feed is live.
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    if admin.dispatcher.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
+    }
+    if admin.dispatcher.is_short_of_memory() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "short of memory\n").into_response();
+    }
     let feed = admin.hub.feed_status();
     if feed.status != Status::Live {
         let text = format!("feed is {}: {}\n", feed.status.name(), feed.reason.name());
@@ -107,12 +116,11 @@ impl Admin {
     }
 }
 
-/// Asks every worker to drain. One that cannot be asked has ended already.
-pub(crate) async fn drain_workers(controls: &[mpsc::Sender<Control>], within: Duration) {
-    for control in controls {
-        let asked = timeout(ANSWER_WITHIN, control.send(Control::Drain(within))).await;
-        if asked.is_err() {
-            tracing::warn!("a worker does not take the order to drain");
+/// Gives every worker an order. One that cannot be told has ended already.
+pub(crate) async fn tell_workers(controls: &[mpsc::Sender<Control>], order: impl Fn() -> Control) {
+    for (worker, control) in controls.iter().enumerate() {
+        if timeout(ANSWER_WITHIN, control.send(order())).await.is_err() {
+            tracing::warn!(worker, "a worker does not take its orders");
         }
     }
 }

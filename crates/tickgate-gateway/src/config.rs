@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::network::Network;
+
 /// Limits and socket options of a gateway.
 ///
 /// How many workers there are is the hub's to say: each has dirty bits of its own there.
@@ -15,9 +17,25 @@ pub struct GatewayConfig {
     /// Upgraded connections that may wait for one worker to take them over; default 1,024. Past
     /// it a handshake is refused with 503.
     pub handover_limit: usize,
+    /// Longest time a handshake waits for room in a worker's channel; default 1 s. Then it is
+    /// refused with 503.
+    pub handover_wait: Duration,
     /// Connections that may be in HTTP (not yet upgraded) at once, for each listener; default
-    /// 4,096. Past it a new connection is closed unread.
+    /// 4,096. Past it nothing is accepted: connections wait in the kernel's backlog.
     pub http_connection_limit: usize,
+    /// New connections a second on the public listener; default 2,000. Past it they are answered
+    /// with 503 and a `Retry-After` that differs from client to client.
+    pub connections_per_second: u32,
+    /// New connections that may come at once; default 10,000.
+    pub connection_burst: u32,
+    /// Open connections of one address, sessions included; of IPv6 a /64 counts as one. Default
+    /// 1,024; 0 is no limit. Past it a connection is answered with 429.
+    pub address_connection_limit: usize,
+    /// Networks whose addresses have no such limit: proxies, load generators. Default loopback.
+    pub trusted_networks: Vec<Network>,
+    /// Whether `/echo` sends every message back, up to 16 MiB, for conformance suites. Default
+    /// off: it has none of the limits of a session. At most 64 connections at once.
+    pub echo_route: bool,
     /// Longest request head, bytes; default 8 KiB, which is also the least. A longer one is
     /// answered with 431.
     pub request_head_limit_bytes: usize,
@@ -29,8 +47,13 @@ pub struct GatewayConfig {
     /// `TCP_NOTSENT_LOWAT` of a session's socket, bytes; default 16 KiB. Above it the kernel
     /// takes nothing more, whatever its buffer could hold.
     pub not_sent_limit_bytes: u32,
-    /// Longest time sessions get to leave when the gateway stops; default 5 s.
+    /// Longest time sessions get to leave when the gateway stops; default 5 s. Closes are spread
+    /// over all but the last 1.25 s of it, which is what the last of them needs to be answered.
     pub drain_within: Duration,
+    /// Memory the gateway may use, bytes; default 0: that of its control group, where there is
+    /// one with a limit. Above 85 % of it handshakes are refused with 503, above 92 % the slowest
+    /// sessions are closed as overloaded until it is below.
+    pub memory_limit_bytes: u64,
 }
 
 impl Default for GatewayConfig {
@@ -39,12 +62,19 @@ impl Default for GatewayConfig {
             allowed_origins: Vec::new(),
             session_limit: 50_000,
             handover_limit: 1_024,
+            handover_wait: Duration::from_secs(1),
             http_connection_limit: 4_096,
+            connections_per_second: 2_000,
+            connection_burst: 10_000,
+            address_connection_limit: 1_024,
+            trusted_networks: Network::LOOPBACK.to_vec(),
+            echo_route: false,
             request_head_limit_bytes: 8 * 1024,
             request_head_age: Duration::from_secs(5),
             send_buffer_bytes: 16 * 1024,
             not_sent_limit_bytes: 16 * 1024,
             drain_within: Duration::from_secs(5),
+            memory_limit_bytes: 0,
         }
     }
 }

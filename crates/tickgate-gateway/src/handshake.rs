@@ -46,6 +46,9 @@ pub enum Refusal {
     /// No key, several, or not 16 bytes of base64.
     #[error("the request needs exactly one `Sec-WebSocket-Key` of 16 bytes in base64")]
     Key,
+    /// A request that announces a body: its bytes could not be told from WebSocket frames.
+    #[error("a WebSocket handshake has no body")]
+    Body,
     /// None of the offered subprotocols is spoken here.
     #[error("no offered subprotocol is supported; supported are {}, or offer none for {}", supported(), Dialect::ALL[0].subprotocol())]
     Subprotocol,
@@ -55,9 +58,15 @@ pub enum Refusal {
         /// As the browser sent it.
         origin: String,
     },
-    /// As many sessions as are allowed, or workers that cannot keep up with handshakes.
+    /// As many sessions as are allowed.
     #[error("the gateway is full: try again later")]
     Full,
+    /// Workers that cannot keep up with handshakes.
+    #[error("the gateway is busy: try again later")]
+    Busy,
+    /// Memory is near its limit.
+    #[error("the gateway is short of memory: try again later")]
+    Memory,
     /// The gateway is shutting down.
     #[error("the gateway is shutting down: reconnect elsewhere or later")]
     Draining,
@@ -65,15 +74,18 @@ pub enum Refusal {
 
 impl Refusal {
     /// The metric labels, by [`Refusal::position`].
-    pub(crate) const LABELS: [&'static str; 9] = [
+    pub(crate) const LABELS: [&'static str; 12] = [
         "method",
         "http_version",
         "no_upgrade",
         "websocket_version",
         "key",
+        "body",
         "subprotocol",
         "origin",
         "full",
+        "busy",
+        "memory",
         "draining",
     ];
 
@@ -85,10 +97,13 @@ impl Refusal {
             Self::NoUpgrade => 2,
             Self::WebSocketVersion => 3,
             Self::Key => 4,
-            Self::Subprotocol => 5,
-            Self::Origin { .. } => 6,
-            Self::Full => 7,
-            Self::Draining => 8,
+            Self::Body => 5,
+            Self::Subprotocol => 6,
+            Self::Origin { .. } => 7,
+            Self::Full => 8,
+            Self::Busy => 9,
+            Self::Memory => 10,
+            Self::Draining => 11,
         }
     }
 
@@ -105,16 +120,18 @@ impl Refusal {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::HttpVersion { .. } => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::NoUpgrade | Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
-            Self::Key | Self::Subprotocol => StatusCode::BAD_REQUEST,
+            Self::Key | Self::Body | Self::Subprotocol => StatusCode::BAD_REQUEST,
             Self::Origin { .. } => StatusCode::FORBIDDEN,
-            Self::Full | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::Busy | Self::Memory | Self::Draining => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
     /// The answer: status, the headers that tell a program what would have been right, and one
-    /// line that tells a person.
+    /// line that tells a person. `retry_after_s` is said where trying again may help.
     #[must_use]
-    pub fn response(&self) -> Response {
+    pub fn response(&self, retry_after_s: u64) -> Response {
         let mut response = Response::new(Body::from(format!("{self}\n")));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
@@ -133,8 +150,14 @@ impl Refusal {
                     set(header::SEC_WEBSOCKET_VERSION, "13");
                 }
             }
-            Self::Full | Self::Draining => set(header::RETRY_AFTER, "1"),
-            Self::HttpVersion { .. } | Self::Key | Self::Subprotocol | Self::Origin { .. } => {}
+            Self::Full | Self::Busy | Self::Memory | Self::Draining => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));
+            }
+            Self::HttpVersion { .. }
+            | Self::Key
+            | Self::Body
+            | Self::Subprotocol
+            | Self::Origin { .. } => {}
         }
         response
     }
@@ -168,6 +191,14 @@ pub fn check<B>(
     request: &http::Request<B>,
     allowed_origins: &[String],
 ) -> Result<Accepted, Refusal> {
+    check_with(request, allowed_origins, choose_dialect)
+}
+
+fn check_with<B>(
+    request: &http::Request<B>,
+    allowed_origins: &[String],
+    dialects: fn(&HeaderMap) -> Result<Option<Dialect>, Refusal>,
+) -> Result<Accepted, Refusal> {
     let headers = request.headers();
     if request.method() != Method::GET {
         return Err(Refusal::Method { method: request.method().clone() });
@@ -187,7 +218,13 @@ pub fn check<B>(
     let key = only(headers, &header::SEC_WEBSOCKET_KEY)
         .filter(|key| is_base64_of_16_bytes(key.as_bytes()))
         .ok_or(Refusal::Key)?;
-    let subprotocol = choose_dialect(headers)?;
+    let no_body = only(headers, &header::CONTENT_LENGTH).is_some_and(|length| length == "0");
+    if headers.contains_key(header::TRANSFER_ENCODING)
+        || (headers.contains_key(header::CONTENT_LENGTH) && !no_body)
+    {
+        return Err(Refusal::Body);
+    }
+    let subprotocol = dialects(headers)?;
     check_origin(headers, allowed_origins)?;
     Ok(Accepted {
         dialect: subprotocol.unwrap_or(Dialect::ALL[0]),
@@ -196,9 +233,22 @@ pub fn check<B>(
     })
 }
 
-/// The gateway's favourite among the dialects offered; `None` when nothing was offered.
+/// The same for the echo route, which knows no subprotocols: what is offered is left unanswered.
+pub(crate) fn check_echo<B>(
+    request: &http::Request<B>,
+    allowed_origins: &[String],
+) -> Result<Accepted, Refusal> {
+    check_with(request, allowed_origins, |_| Ok(None))
+}
+
+/// The gateway's favourite among the dialects offered; `None` when nothing was offered, or only
+/// empty names.
 fn choose_dialect(headers: &HeaderMap) -> Result<Option<Dialect>, Refusal> {
-    let mut offers = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL).peekable();
+    let name = header::SEC_WEBSOCKET_PROTOCOL;
+    if headers.get_all(&name).into_iter().any(|value| value.to_str().is_err()) {
+        return Err(Refusal::Subprotocol);
+    }
+    let mut offers = tokens(headers, &name).peekable();
     if offers.peek().is_none() {
         return Ok(None);
     }
@@ -210,13 +260,34 @@ fn choose_dialect(headers: &HeaderMap) -> Result<Option<Dialect>, Refusal> {
 /// Browsers cannot forge `Origin`, other programs need not send it: the list keeps foreign pages
 /// out and is no authentication.
 fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refusal> {
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    let matches = |entry: &String| entry.as_bytes().eq_ignore_ascii_case(origin.as_bytes());
-    if allowed.is_empty() || allowed.iter().any(matches) {
+    if allowed.is_empty() {
         return Ok(());
     }
-    let origin = String::from_utf8_lossy(origin.as_bytes()).into_owned();
-    Err(Refusal::Origin { origin })
+    // Who sends several has no browser behind it, and each must do.
+    for origin in headers.get_all(header::ORIGIN) {
+        let text = String::from_utf8_lossy(origin.as_bytes());
+        let bare = without_default_port(&text);
+        let matches = |entry: &String| without_default_port(entry).eq_ignore_ascii_case(bare);
+        if !allowed.iter().any(matches) {
+            let origin = text.chars().take(ORIGIN_SHOWN_CHARS).collect();
+            return Err(Refusal::Origin { origin });
+        }
+    }
+    Ok(())
+}
+
+/// Of a foreign origin, so much is said back and logged.
+const ORIGIN_SHOWN_CHARS: usize = 100;
+
+/// Browsers leave out the port that the scheme implies (RFC 6454, section 6.1); who writes it, in
+/// the configuration or in a program, means the same origin.
+fn without_default_port(origin: &str) -> &str {
+    let port = match origin.split_once("://") {
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => ":443",
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => ":80",
+        _ => return origin,
+    };
+    origin.strip_suffix(port).unwrap_or(origin)
 }
 
 /// The members of a comma-separated list that may be spread over several header lines.
@@ -254,6 +325,7 @@ fn supported() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::TurnedAway;
 
     /// The example of RFC 6455, section 1.3.
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -306,12 +378,27 @@ mod tests {
             ("tickgate.v1.msgpack", Dialect::MessagePack),
             // Both: the gateway's favourite, whatever the order of the offer.
             ("tickgate.v1.json, tickgate.v1.msgpack", Dialect::MessagePack),
+            ("tickgate.v1.json,tickgate.v1.json", Dialect::Json),
+            (" ,, tickgate.v1.json ,", Dialect::Json),
         ] {
             let accepted = offered(value).expect(value);
             assert_eq!(accepted.dialect, dialect, "{value}");
             let answer = accepted.response();
             assert_eq!(answer.headers()["sec-websocket-protocol"], dialect.subprotocol());
         }
+        for nothing in ["", " , "] {
+            let accepted = offered(nothing).expect("as if none were offered");
+            assert_eq!(accepted.dialect, Dialect::MessagePack);
+            assert!(!accepted.response().headers().contains_key("sec-websocket-protocol"));
+        }
+        let spread =
+            [("sec-websocket-protocol", "other"), ("sec-websocket-protocol", "tickgate.v1.json")];
+        assert_eq!(check(&request(&spread), &[]).expect("spoken").dialect, Dialect::Json);
+        let mut strange = request(&[]);
+        let value = HeaderValue::from_bytes(b"tickgate.v1.json\xff").expect("a header value");
+        strange.headers_mut().insert("sec-websocket-protocol", value);
+        assert_eq!(check(&strange, &[]), Err(Refusal::Subprotocol));
+        assert_eq!(offered("TICKGATE.V1.JSON").err(), Some(Refusal::Subprotocol));
         let refusal = offered("tickgate.v2.msgpack").expect_err("unknown");
         assert_eq!(refusal, Refusal::Subprotocol);
         let text = refusal.to_string();
@@ -332,6 +419,9 @@ mod tests {
             (changed("sec-websocket-key", Some("dGhlIHNhbXBsZSBub25jZR==")), Refusal::Key),
             (changed("sec-websocket-key", Some("dGhlIHNhbXBsZSBub25jZSE=")), Refusal::Key),
             (request(&[("sec-websocket-key", KEY)]), Refusal::Key),
+            (request(&[("content-length", "5")]), Refusal::Body),
+            (request(&[("content-length", "0"), ("content-length", "0")]), Refusal::Body),
+            (request(&[("transfer-encoding", "chunked")]), Refusal::Body),
         ];
         for (request, refusal) in cases {
             assert_eq!(check(&request, &[]), Err(refusal), "{request:?}");
@@ -351,10 +441,59 @@ mod tests {
         assert!(from("https://desk.example").is_ok());
         assert!(from("https://DESK.example").is_ok());
         assert!(check(&request(&[]), &allowed).is_ok(), "no browser, no origin");
-        for origin in ["https://desk.example.evil.example", "http://desk.example", "null"] {
+        assert!(from("https://desk.example:443").is_ok(), "the port that https implies");
+        for origin in [
+            "https://desk.example.evil.example",
+            "http://desk.example",
+            "https://desk.example:444",
+            "https://desk.example:80",
+            "https://desk.example/",
+            "https://desk.example evil",
+            "desk.example",
+            "null",
+            "",
+        ] {
             assert_eq!(from(origin), Err(Refusal::Origin { origin: origin.to_owned() }));
         }
+        let with_port =
+            ["http://desk.example:80".to_owned(), "http://desk.example:8080".to_owned()];
+        for origin in ["http://desk.example", "http://desk.example:8080"] {
+            assert!(check(&request(&[("origin", origin)]), &with_port).is_ok(), "{origin}");
+        }
+        let both = [("origin", "https://desk.example"), ("origin", "https://evil.example")];
+        let evil = Refusal::Origin { origin: "https://evil.example".to_owned() };
+        assert_eq!(check(&request(&both), &allowed), Err(evil));
+        let long = "x".repeat(10_000);
+        let refusal = from(&long).expect_err("foreign").to_string();
+        assert!(refusal.len() < 200, "what is said back is bounded: {}", refusal.len());
         assert!(check(&request(&[("origin", "null")]), &[]).is_ok(), "an empty list allows any");
+    }
+
+    #[test]
+    fn the_protocol_document_names_every_refusal_with_its_status() {
+        let document = include_str!("../../../docs/PROTOCOL.md");
+        let (method, version) = (Method::POST, Version::HTTP_10);
+        let refusals = [
+            Refusal::Method { method },
+            Refusal::HttpVersion { version },
+            Refusal::NoUpgrade,
+            Refusal::WebSocketVersion,
+            Refusal::Key,
+            Refusal::Body,
+            Refusal::Subprotocol,
+            Refusal::Origin { origin: String::new() },
+            Refusal::Full,
+            Refusal::Busy,
+            Refusal::Memory,
+            Refusal::Draining,
+        ];
+        assert_eq!(refusals.each_ref().map(Refusal::label), Refusal::LABELS);
+        let refused = refusals.iter().map(|refusal| (refusal.status(), refusal.label()));
+        let turned = TurnedAway::ALL.iter().map(|why| (why.status(), why.label()));
+        for (status, label) in refused.chain(turned) {
+            let row = format!("\n| {} | `{label}` | ", status.as_u16());
+            assert!(document.contains(&row), "the document has no row {row:?}");
+        }
     }
 
     #[test]
@@ -364,6 +503,9 @@ mod tests {
         labels.dedup();
         assert_eq!(labels.len(), Refusal::LABELS.len());
         assert_eq!(Refusal::Draining.label(), "draining");
+        assert_eq!(Refusal::Busy.label(), "busy");
+        assert_eq!(Refusal::Full.label(), "full");
+        assert_eq!(Refusal::Body.label(), "body");
         assert_eq!(Refusal::Key.label(), "key");
     }
 }

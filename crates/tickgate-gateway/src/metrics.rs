@@ -125,6 +125,21 @@ fn engines(page: &mut Page, figures: &Figures<'_>) -> Result<(), Error> {
         "Times a client was not read because its replies did not leave",
         sum(|e| e.reads_paused),
     )?;
+    page.counter(
+        "tickgate_received_bytes_total",
+        "WebSocket bytes received",
+        sum(|e| e.received_bytes),
+    )?;
+    page.counter(
+        "tickgate_reads_held_total",
+        "Times a client was not read because all of a worker's together had sent enough",
+        sum(|e| e.reads_held),
+    )?;
+    page.counter(
+        "tickgate_controls_refused_total",
+        "WebSocket pings and pongs beyond the command rate",
+        sum(|e| e.controls_refused),
+    )?;
     let closed = CloseReason::ALL.iter().enumerate().map(|(position, reason)| {
         (reason.name().to_owned(), figures.engines.iter().map(|e| e.closed[position]).sum())
     });
@@ -167,9 +182,16 @@ fn gateway(page: &mut Page, figures: &Figures<'_>) -> Result<(), Error> {
         read(&counters.accepted),
     )?;
     page.counter(
+        "tickgate_accepts_held_total",
+        "Times nothing was accepted because too many connections were in HTTP",
+        read(&counters.accepts_held),
+    )?;
+    let turned = counters.turned_away().map(|(reason, count)| (reason.to_owned(), count));
+    page.counters(
         "tickgate_connections_turned_away_total",
-        "Connections closed unread at the limit of those in HTTP",
-        read(&counters.turned_away),
+        "Connections that were not served",
+        "reason",
+        turned,
     )?;
     page.counter(
         "tickgate_accept_errors_total",
@@ -185,6 +207,16 @@ fn gateway(page: &mut Page, figures: &Figures<'_>) -> Result<(), Error> {
         "tickgate_handshakes_lost_total",
         "Upgrades accepted whose connection broke before its session",
         read(&counters.upgrades_lost),
+    )?;
+    page.gauge(
+        "tickgate_memory_used_bytes",
+        "Memory held against its limit; 0 where there is none",
+        read(&counters.memory_used_bytes),
+    )?;
+    page.gauge(
+        "tickgate_memory_limit_bytes",
+        "What that may come to; 0 where there is no limit",
+        read(&counters.memory_limit_bytes),
     )?;
     let refused = counters.refused().map(|(reason, count)| (reason.to_owned(), count));
     page.counters("tickgate_handshakes_refused_total", "Upgrades refused", "reason", refused)

@@ -14,6 +14,7 @@ use http::{HeaderValue, StatusCode, Uri, header};
 use crate::{
     config::Asset,
     counters::count,
+    echo::{self, ECHO_PATH, EchoRoom},
     handover::Dispatcher,
     handshake::{self, Refusal},
     listener::Peer,
@@ -30,7 +31,11 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 
 /// The routes of the public listener.
 pub(crate) fn router(dispatcher: Arc<Dispatcher>, assets: &'static [Asset]) -> Router {
-    let mut router = Router::new().route(STREAM_PATH, any(stream)).with_state(dispatcher);
+    let mut router = Router::new().route(STREAM_PATH, any(stream));
+    if dispatcher.config().echo_route {
+        router = router.route(ECHO_PATH, any(echo)).layer(Extension(EchoRoom::new()));
+    }
+    let mut router = router.with_state(dispatcher);
     for asset in assets {
         router = router.route(asset.path, get(move || async move { serve(asset) }));
     }
@@ -40,14 +45,17 @@ pub(crate) fn router(dispatcher: Arc<Dispatcher>, assets: &'static [Asset]) -> R
 /// Refuses the upgrade in words, or accepts it and moves the socket to a worker.
 async fn stream(
     State(dispatcher): State<Arc<Dispatcher>>,
-    Extension(Peer(peer)): Extension<Peer>,
+    Extension(peer): Extension<Peer>,
     mut request: Request,
 ) -> Response {
     let accepted = handshake::check(&request, &dispatcher.config().allowed_origins);
-    let reserved = accepted.and_then(|accepted| Ok((accepted, dispatcher.reserve()?)));
-    let (accepted, reservation) = match reserved {
-        Ok(both) => both,
-        Err(refusal) => return refuse(&dispatcher, peer, &refusal),
+    let accepted = match accepted {
+        Ok(accepted) => accepted,
+        Err(refusal) => return refuse(&dispatcher, &peer, &refusal),
+    };
+    let reservation = match dispatcher.reserve().await {
+        Ok(reservation) => reservation,
+        Err(refusal) => return refuse(&dispatcher, &peer, &refusal),
     };
     let upgrade = hyper::upgrade::on(&mut request);
     let answer = accepted.response();
@@ -59,10 +67,31 @@ async fn stream(
     answer
 }
 
-fn refuse(dispatcher: &Dispatcher, peer: std::net::SocketAddr, refusal: &Refusal) -> Response {
+/// The same for the echo route; its connections stay on the acceptor's runtime.
+async fn echo(
+    State(dispatcher): State<Arc<Dispatcher>>,
+    Extension(peer): Extension<Peer>,
+    Extension(room): Extension<EchoRoom>,
+    mut request: Request,
+) -> Response {
+    let accepted = handshake::check_echo(&request, &dispatcher.config().allowed_origins);
+    let entered = accepted.and_then(|accepted| Ok((accepted, room.enter().ok_or(Refusal::Full)?)));
+    let (accepted, place) = match entered {
+        Ok(both) => both,
+        Err(refusal) => return refuse(&dispatcher, &peer, &refusal),
+    };
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        echo::echo(upgrade, place).await;
+        drop(peer);
+    });
+    accepted.response()
+}
+
+fn refuse(dispatcher: &Dispatcher, peer: &Peer, refusal: &Refusal) -> Response {
     dispatcher.counters().refuse(refusal);
-    tracing::debug!(%peer, reason = refusal.label(), %refusal, "handshake refused");
-    refusal.response()
+    tracing::debug!(peer = %peer.address, reason = refusal.label(), %refusal, "handshake refused");
+    refusal.response(dispatcher.retry().seconds())
 }
 
 fn serve(asset: &'static Asset) -> Response {

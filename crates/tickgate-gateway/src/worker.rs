@@ -5,14 +5,14 @@
 //! hub's doorbell; the tasks drive it by what clients send.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     io,
     net::{SocketAddr, TcpStream as StdStream},
     pin::Pin,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
@@ -46,6 +46,10 @@ pub(crate) enum Control {
     Drain(Duration),
     /// Answer with the figures now.
     Stats(oneshot::Sender<EngineStats>),
+    /// Close this share of the sessions, in a thousand, the slowest first and at least one.
+    Shed(usize),
+    /// Go on with other settings.
+    Reconfigure(Arc<Shared>),
 }
 
 /// Where a worker takes its work from.
@@ -66,8 +70,9 @@ pub(crate) struct WorkerSetup {
     pub(crate) handover_batch: usize,
 }
 
-/// How long after the drain deadline a session that will not leave is simply dropped.
-const DRAIN_GRACE: Duration = Duration::from_secs(1);
+/// What sessions get to leave when the gateway is gone without a word: enough for a close frame
+/// to be answered.
+const ABANDONED_DRAIN: Duration = Duration::from_millis(1_250);
 
 /// Runs a worker to its end on the calling thread. `started` is told once whether it could begin.
 pub(crate) fn run(setup: WorkerSetup, started: oneshot::Sender<io::Result<()>>) {
@@ -91,7 +96,11 @@ pub(crate) fn run(setup: WorkerSetup, started: oneshot::Sender<io::Result<()>>) 
 struct Local {
     engine: RefCell<Engine<SocketTransport>>,
     peers: RefCell<HashMap<SessionKey, SocketAddr>>,
+    /// Connections taken over that are not the engine's yet.
+    arriving: Cell<usize>,
     clock: Clock,
+    /// Those that wait for the worker to read on, each once.
+    held: RefCell<HashMap<SessionKey, Waker>>,
     /// Rung by the hub's doorbell, and by connection tasks after the engine was given something.
     wake: Arc<Notify>,
 }
@@ -113,16 +122,22 @@ async fn serve(setup: WorkerSetup) {
     let local = Rc::new(Local {
         engine: RefCell::new(Engine::new(shared, index, seed, clock.now())),
         peers: RefCell::default(),
+        arriving: Cell::new(0),
+        held: RefCell::default(),
         clock,
         wake,
     });
     let mut give_up: Option<Instant> = None;
+    // False once the gateway can hand over nothing more, not even what it had reserved a place for.
+    let mut more_to_come = true;
+    let mut more_orders = true;
 
     loop {
         let progress = local.engine.borrow_mut().poll(clock.now());
         local.bury();
+        local.release();
         if let Some(deadline) = give_up
-            && (local.engine.borrow().is_empty() || Instant::now() >= deadline)
+            && ((local.is_empty() && !more_to_come) || Instant::now() >= deadline)
         {
             break;
         }
@@ -146,13 +161,15 @@ async fn serve(setup: WorkerSetup) {
         } else {
             tokio::select! {
                 biased;
-                control = inbox.controls.recv(), if give_up.is_none() => {
+                control = inbox.controls.recv(), if more_orders => {
+                    more_orders = control.is_some();
                     // No sender left: the gateway is gone without a word.
-                    turn = control.map_or(Turn::Drain(Duration::ZERO), |c| local.obey(c));
+                    turn = control.map_or(Turn::Drain(ABANDONED_DRAIN), |c| local.obey(c));
                 }
-                Some(handover) = inbox.handovers.recv(), if give_up.is_none() => {
-                    local.open(handover);
-                }
+                handover = inbox.handovers.recv(), if more_to_come => match handover {
+                    Some(handover) => local.open(handover),
+                    None => more_to_come = false,
+                },
                 () = local.wake.notified() => {}
                 () = until(earlier(progress.next_us.map(|us| clock.instant(us)), give_up)) => {}
             }
@@ -161,10 +178,10 @@ async fn serve(setup: WorkerSetup) {
             }
         }
         if let (Turn::Drain(within), None) = (turn, give_up) {
+            // Who was promised a session with a 101 gets one, to be told what happens.
             inbox.handovers.close();
-            while inbox.handovers.try_recv().is_ok() {}
             local.engine.borrow_mut().drain(clock.now(), within);
-            give_up = Some(Instant::now() + within + DRAIN_GRACE);
+            give_up = Some(Instant::now() + within);
         }
     }
     let left = local.engine.borrow().len();
@@ -199,6 +216,7 @@ impl Local {
                 return;
             }
         };
+        self.arriving.set(self.arriving.get() + 1);
         let state = State::Arriving(Box::new(Arrival { read_ahead, dialect, session, peer }));
         let local = Rc::clone(self);
         // Dropping the handle detaches the task; it ends with its session.
@@ -207,6 +225,7 @@ impl Local {
 
     /// Gives a connection to the engine.
     fn admit(&self, stream: Rc<TcpStream>, arrival: &mut Arrival) -> SessionKey {
+        self.arriving.set(self.arriving.get() - 1);
         let &mut Arrival { dialect, session, peer, .. } = arrival;
         let read_ahead = std::mem::take(&mut arrival.read_ahead);
         let transport = SocketTransport::new(stream);
@@ -217,6 +236,11 @@ impl Local {
         key
     }
 
+    /// No session, and none on its way from its socket to the engine.
+    fn is_empty(&self) -> bool {
+        self.engine.borrow().is_empty() && self.arriving.get() == 0
+    }
+
     fn obey(&self, control: Control) -> Turn {
         match control {
             Control::Drain(within) => return Turn::Drain(within),
@@ -224,8 +248,21 @@ impl Local {
                 // An asker that stopped waiting needs no answer.
                 let _ = answer.send(self.engine.borrow().stats().clone());
             }
+            Control::Shed(per_mille) => {
+                let mut engine = self.engine.borrow_mut();
+                let count = (engine.len() * per_mille).div_ceil(1_000);
+                engine.shed(self.clock.now(), count);
+            }
+            Control::Reconfigure(shared) => self.engine.borrow_mut().reconfigure(shared),
         }
         Turn::Go
+    }
+
+    /// Wakes those that were not read, once the engine reads on.
+    fn release(&self) {
+        if self.engine.borrow_mut().takes_more(self.clock.now()) {
+            self.held.borrow_mut().drain().for_each(|(_, waker)| waker.wake());
+        }
     }
 
     /// Logs the sessions that ended since the last call: one line each, with its reason.
@@ -233,6 +270,10 @@ impl Local {
         let ended = self.engine.borrow_mut().take_ended();
         for Ended { key, session, reason, frames, bytes, age_us } in ended {
             let peer = self.peers.borrow_mut().remove(&key);
+            // Held or not, its task has to see the end.
+            if let Some(waker) = self.held.borrow_mut().remove(&key) {
+                waker.wake();
+            }
             tracing::info!(
                 session,
                 peer = peer.map(tracing::field::display),
@@ -285,7 +326,7 @@ impl Future for Connection {
                 }
                 State::Open(key, wait) => {
                     match wait {
-                        Inbound::Again => {}
+                        Inbound::Again | Inbound::Held => {}
                         Inbound::Readable => {
                             let _ = ready!(this.stream.poll_read_ready(context));
                         }
@@ -302,10 +343,17 @@ impl Future for Connection {
             this.state = State::Open(key, next);
             // A command may have made something due sooner than the loop expects.
             this.local.wake.notify_one();
-            if next == Inbound::Again {
-                // Others first.
-                context.waker().wake_by_ref();
-                return Poll::Pending;
+            match next {
+                Inbound::Again => {
+                    // Others first.
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Inbound::Held => {
+                    this.local.held.borrow_mut().insert(key, context.waker().clone());
+                    return Poll::Pending;
+                }
+                Inbound::Readable | Inbound::Writable | Inbound::Closed => {}
             }
         }
     }

@@ -247,7 +247,9 @@ fn the_tables_name_everything_there_is() {
         row(format!("\n| `{}` | ", code.name()));
     }
     for reason in CloseReason::ALL {
-        row(format!("\n| {} | `{}` | ", reason.code(), reason.name()));
+        let reconnect = matches!(reason.code(), 1006 | 4000..=4499);
+        let answer = if reconnect { "yes" } else { "no" };
+        row(format!("\n| {} | `{}` | {answer} | ", reason.code(), reason.name()));
     }
     for status in Status::ALL {
         row(format!("\n| {} | `{}` | ", status as u8, status.name()));

@@ -8,13 +8,17 @@
 //! Capacity: one slot and one record per symbol and channel. An entry longer than
 //! [`ENTRY_LIMIT_BYTES`] is not shared: each session encodes its own.
 
-use tickgate_hub::{Busy, StateRecord};
+use std::hint::black_box;
+
+use tickgate_hub::{Busy, Hub, StateRecord, SymbolState};
 use tickgate_protocol::{
     channel::Channel,
     dialect::Dialect,
     entry::{last_field, quote_field},
-    symbol::WireId,
+    symbol::{SymbolIndex, WireId},
 };
+
+use crate::subscription::Subscription;
 
 /// Longest entry that is shared: with it a slot fills one cache line. A quote that changed in all
 /// fields takes about 30 bytes in MessagePack.
@@ -42,19 +46,17 @@ impl<const N: usize> Records<N> {
         &mut self,
         symbol: u32,
         read: impl FnOnce() -> Result<StateRecord<N>, Busy>,
-    ) -> Result<StateRecord<N>, Busy> {
+    ) -> Result<&StateRecord<N>, Busy> {
         let at = symbol as usize;
-        if let Some((pass, record)) = self.read.get(at)
-            && *pass == self.pass
-        {
-            return Ok(*record);
-        }
-        let record = read()?;
         if self.read.len() <= at {
             // Pass 0 is never in force, so these count as unread.
             self.read.resize(at + 1, (0, StateRecord::empty(0)));
         }
-        self.read[at] = (self.pass, record);
+        let (pass, record) = &mut self.read[at];
+        if *pass != self.pass {
+            *record = read()?;
+            *pass = self.pass;
+        }
         Ok(record)
     }
 }
@@ -91,11 +93,10 @@ impl EntryCache {
         self.lasts.pass = self.pass;
     }
 
+    #[inline]
     pub(crate) fn get(
         &self,
-        dialect: Dialect,
-        channel: Channel,
-        symbol: u32,
+        (dialect, channel, symbol): (Dialect, Channel, u32),
         id: WireId,
         cursor: u64,
     ) -> Option<Shared<'_>> {
@@ -108,13 +109,35 @@ impl EntryCache {
         })
     }
 
+    /// Loads what [`Self::get`] and a read of the cell will look at, for many symbols at once: the
+    /// loads do not depend on each other, so their cache misses overlap instead of adding up.
+    pub(crate) fn touch(&self, dialect: Dialect, members: &[Subscription], hub: &Hub) {
+        let slots = &self.slots[dialect as usize];
+        let mut seen = 0;
+        for member in members {
+            let symbol = SymbolIndex(member.symbol);
+            if member.channels.has(Channel::Quote)
+                && slots
+                    .get(slot_of(member.symbol, Channel::Quote))
+                    .is_none_or(|slot| slot.pass != self.pass)
+            {
+                seen ^= hub.symbol(symbol).map_or(0, SymbolState::quote_sequence);
+            }
+            if member.channels.has(Channel::Last)
+                && slots
+                    .get(slot_of(member.symbol, Channel::Last))
+                    .is_none_or(|slot| slot.pass != self.pass)
+            {
+                seen ^= hub.symbol(symbol).map_or(0, SymbolState::last_sequence);
+            }
+        }
+        black_box(seen);
+    }
+
     /// Remembers the delta from `cursor` to `sequence`.
-    #[allow(clippy::too_many_arguments, reason = "the key of a slot and what it holds")]
     pub(crate) fn put(
         &mut self,
-        dialect: Dialect,
-        channel: Channel,
-        symbol: u32,
+        (dialect, channel, symbol): (Dialect, Channel, u32),
         id: WireId,
         cursor: u64,
         sequence: u64,
@@ -158,17 +181,17 @@ mod tests {
         let mut cache = EntryCache::default();
         cache.next_pass();
         let (dialect, quote) = (Dialect::MessagePack, Channel::Quote);
-        cache.put(dialect, quote, 7, 3, 10, 12, b"delta");
-        let hit = cache.get(dialect, quote, 7, 3, 10).expect("same cursor");
+        cache.put((dialect, quote, 7), 3, 10, 12, b"delta");
+        let hit = cache.get((dialect, quote, 7), 3, 10).expect("same cursor");
         assert_eq!((hit.sequence, &hit.padded[..hit.length]), (12, &b"delta"[..]));
-        assert!(cache.get(dialect, quote, 7, 3, 11).is_none(), "another cursor");
-        assert!(cache.get(dialect, quote, 7, 4, 10).is_none(), "another definition");
-        assert!(cache.get(dialect, Channel::Last, 7, 3, 10).is_none(), "another channel");
-        assert!(cache.get(Dialect::Json, quote, 7, 3, 10).is_none(), "another dialect");
+        assert!(cache.get((dialect, quote, 7), 3, 11).is_none(), "another cursor");
+        assert!(cache.get((dialect, quote, 7), 4, 10).is_none(), "another definition");
+        assert!(cache.get((dialect, Channel::Last, 7), 3, 10).is_none(), "another channel");
+        assert!(cache.get((Dialect::Json, quote, 7), 3, 10).is_none(), "another dialect");
         cache.next_pass();
-        assert!(cache.get(dialect, quote, 7, 3, 10).is_none(), "another pass");
-        cache.put(dialect, quote, 7, 3, 10, 12, &[0; ENTRY_LIMIT_BYTES + 1]);
-        assert!(cache.get(dialect, quote, 7, 3, 10).is_none(), "too long to share");
+        assert!(cache.get((dialect, quote, 7), 3, 10).is_none(), "another pass");
+        cache.put((dialect, quote, 7), 3, 10, 12, &[0; ENTRY_LIMIT_BYTES + 1]);
+        assert!(cache.get((dialect, quote, 7), 3, 10).is_none(), "too long to share");
     }
 
     #[test]

@@ -12,6 +12,10 @@ use crate::{
     transport::{Now, Transport},
 };
 
+/// A command counts as one more for each of these that it has in bytes: what it costs grows with
+/// the symbols it names.
+const COMMAND_BYTES: usize = 1_024;
+
 impl<T: Transport> Engine<T> {
     /// Reads one message and carries it out; whatever is wrong with it is answered and loses
     /// nothing.
@@ -28,11 +32,15 @@ impl<T: Transport> Engine<T> {
             // An acknowledgement that advances costs nothing: it is the client doing its part.
             return self.acknowledge(position, id, frame);
         }
-        match session.rate.take(now.monotonic_us, per_second, burst) {
+        let count = 1 + (message.len() / COMMAND_BYTES) as u32;
+        match session.rate.take(now.monotonic_us, per_second, burst, count) {
             Allowed::Yes => {}
             Allowed::No => {
                 let id = parsed.map_or_else(|refusal| refusal.id, |command| command.id);
-                let message = format!("at most {per_second} commands a second, {burst} at once");
+                let message = format!(
+                    "at most {per_second} commands a second, {burst} at once; {COMMAND_BYTES} bytes \
+                     count as one more"
+                );
                 let refusal =
                     Refusal { code: ErrorCode::TooManyCommands, message, field: None, id };
                 return self.refuse(position, refusal);
@@ -45,6 +53,18 @@ impl<T: Transport> Engine<T> {
                 self.carry_out(now, position, command);
             }
             Err(refusal) => self.refuse(position, refusal),
+        }
+    }
+
+    /// A WebSocket ping or pong takes one from the command rate as well: answering it is work. One
+    /// beyond it cannot be refused in words, so it only counts, and a flood of them ends.
+    pub(crate) fn take_control(&mut self, now: Now, position: usize) {
+        let config = self.shared.config();
+        let (per_second, burst) = (config.commands_per_second, config.command_burst);
+        match self.sessions[position].rate.take(now.monotonic_us, per_second, burst, 1) {
+            Allowed::Yes => {}
+            Allowed::No => self.stats.controls_refused += 1,
+            Allowed::Flood => self.begin_close(now, position, CloseReason::CommandFlood),
         }
     }
 

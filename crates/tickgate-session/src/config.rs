@@ -20,7 +20,7 @@ pub struct EngineConfig {
     /// A WebSocket ping goes out this often. Default 20 s.
     pub ping_interval: Duration,
     /// A client that has sent nothing, not even a pong, for so long is gone. Default 40 s.
-    pub silence_limit: Duration,
+    pub client_silence_limit: Duration,
     /// The first command must come within this. Default 10 s.
     pub first_command_limit: Duration,
     /// Longest time one frame may take to leave for the socket. Default 5 s. Past it the session
@@ -38,10 +38,17 @@ pub struct EngineConfig {
     pub subscription_limit: usize,
     /// Distinct throttle intervals of one session. Default 16; more are refused.
     pub throttle_interval_limit: usize,
-    /// Commands a second a session may sustain. Default 50; more are refused.
+    /// Commands a second a session may sustain. Default 50; more are refused. Each KiB of a command
+    /// counts as one more, and so do WebSocket pings and pongs.
     pub commands_per_second: u32,
     /// Commands a session may send at once. Default 200. As many refusals again end the session.
     pub command_burst: u32,
+    /// Bytes a second that one worker reads from all its clients together. Default 4 MiB: ten
+    /// thousand clients that come back and subscribe a hundred symbols each are read within a few
+    /// seconds. Past half of it, a client that has sent more than 1 KiB within the quarter second
+    /// is not read until the next one; one that had its 1 KiB and was still held each time for
+    /// five seconds ends as overloaded.
+    pub command_bytes_per_second: usize,
     /// Wildcard subscriptions of all sessions of the gateway. Default 256; more are refused.
     pub wildcard_limit: usize,
     /// Sessions served between two yields. Default 64: about half a millisecond.
@@ -56,7 +63,7 @@ impl Default for EngineConfig {
             tape_interval: Duration::from_millis(100),
             heartbeat_interval: Duration::from_secs(1),
             ping_interval: Duration::from_secs(20),
-            silence_limit: Duration::from_secs(40),
+            client_silence_limit: Duration::from_secs(40),
             first_command_limit: Duration::from_secs(10),
             drain_age: Duration::from_secs(5),
             frame_limit_bytes: 16 * 1024,
@@ -66,6 +73,7 @@ impl Default for EngineConfig {
             throttle_interval_limit: 16,
             commands_per_second: 50,
             command_burst: 200,
+            command_bytes_per_second: 4 << 20,
             wildcard_limit: 256,
             slice_sessions: 64,
         }
@@ -108,8 +116,8 @@ impl EngineConfig {
         duration("ping_interval", self.ping_interval, second, minute * 10, "must be 1 s to 600 s")?;
         let above_ping = self.ping_interval + second;
         duration(
-            "silence_limit",
-            self.silence_limit,
+            "client_silence_limit",
+            self.client_silence_limit,
             above_ping,
             minute * 60,
             "must exceed ping_interval by at least 1 s and be at most 3600 s",
@@ -132,6 +140,14 @@ impl EngineConfig {
         let rate = self.commands_per_second as usize;
         number("commands_per_second", rate, 1, 1_000_000, "must be 1 to 1000000")?;
         number("command_burst", self.command_burst as usize, 1, 1 << 20, "must be 1 to 1048576")?;
+        let bytes = self.command_bytes_per_second;
+        number(
+            "command_bytes_per_second",
+            bytes,
+            1 << 16,
+            1 << 34,
+            "must be 65536 to 17179869184",
+        )?;
         number("wildcard_limit", self.wildcard_limit, 0, 1 << 20, "must be 0 to 1048576")?;
         // Of one, real-time sessions and the others could not take turns.
         number("slice_sessions", self.slice_sessions, 2, 1 << 16, "must be 2 to 65536")
@@ -191,7 +207,7 @@ mod tests {
             ("heartbeat_interval", |c| &mut c.heartbeat_interval, ms * 100, ms * 60_000),
             // One second below the default silence limit, which its own rule names first.
             ("ping_interval", |c| &mut c.ping_interval, ms * 1_000, ms * 39_000),
-            ("silence_limit", |c| &mut c.silence_limit, ms * 21_000, ms * 3_600_000),
+            ("client_silence_limit", |c| &mut c.client_silence_limit, ms * 21_000, ms * 3_600_000),
             ("first_command_limit", |c| &mut c.first_command_limit, ms * 1_000, ms * 600_000),
             ("drain_age", |c| &mut c.drain_age, ms * 100, ms * 600_000),
         ];
@@ -199,7 +215,7 @@ mod tests {
             for value in [least, most] {
                 assert_eq!(broken(|config| *setting(config) = value), None, "{key} {value:?}");
             }
-            let expected = Some(if key == "ping_interval" { "silence_limit" } else { key });
+            let expected = Some(if key == "ping_interval" { "client_silence_limit" } else { key });
             assert_eq!(broken(|config| *setting(config) = most + ms), expected, "{key}");
             if !least.is_zero() {
                 assert_eq!(broken(|config| *setting(config) = least - ms), Some(key), "{key}");
@@ -207,7 +223,8 @@ mod tests {
         }
         let pings = |ping_interval| {
             broken(|config| {
-                (config.ping_interval, config.silence_limit) = (ping_interval, ms * 3_600_000);
+                (config.ping_interval, config.client_silence_limit) =
+                    (ping_interval, ms * 3_600_000);
             })
         };
         assert_eq!(pings(ms * 600_000), None);
@@ -244,8 +261,10 @@ mod tests {
         let config = EngineConfig { frame_limit_bytes: 70_000, ..EngineConfig::default() };
         let error = config.check().expect_err("out of range");
         assert_eq!(error.to_string(), "frame_limit_bytes = 70000: must be 2048 to 65535");
-        let config =
-            EngineConfig { silence_limit: Duration::from_secs(20), ..EngineConfig::default() };
-        assert_eq!(config.check().expect_err("not above ping").key, "silence_limit");
+        let config = EngineConfig {
+            client_silence_limit: Duration::from_secs(20),
+            ..EngineConfig::default()
+        };
+        assert_eq!(config.check().expect_err("not above ping").key, "client_silence_limit");
     }
 }

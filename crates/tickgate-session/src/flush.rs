@@ -15,6 +15,9 @@ use crate::{
     wildcard::Wildcard,
 };
 
+/// Members whose cache misses are made to overlap: about as many as a core has under way.
+const TOUCHED_AT_ONCE: usize = 32;
+
 /// What is still due after a frame has been filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Left {
@@ -236,25 +239,44 @@ fn flush_named(group: &mut Group, sampler: &mut Sampler<'_>, schedule: &Schedule
     }
     let want = want_of(group, schedule);
     sampler.newest = group.is_realtime();
-    let count = group.members.len();
-    let first = group.from.min(count);
+    let first = group.from.min(group.members.len());
+    let (before, after) = group.members.split_at_mut(first);
     let mut result = Sampled::Done;
-    for at in (first..count).chain(0..first) {
-        let member = &mut group.members[at];
-        // Its snapshot comes first and holds all there is.
-        if member.owed {
-            continue;
-        }
-        match sampler.sample(member, want) {
-            Sampled::Done => {}
-            Sampled::Full => {
-                group.from = at;
+    for (start, members) in [(first, after), (0, before)] {
+        match flush_members(members, want, sampler) {
+            (Sampled::Full, at) => {
+                group.from = start + at;
                 return Sampled::Full;
             }
-            Sampled::Busy => result = Sampled::Busy,
+            (Sampled::Busy, _) => result = Sampled::Busy,
+            (Sampled::Done, _) => {}
         }
     }
     result
+}
+
+/// Flushes members in order; says where it stopped when the frame is full.
+fn flush_members(
+    members: &mut [Subscription],
+    want: Want,
+    sampler: &mut Sampler<'_>,
+) -> (Sampled, usize) {
+    let mut result = Sampled::Done;
+    for (chunk, members) in members.chunks_mut(TOUCHED_AT_ONCE).enumerate() {
+        sampler.cache.touch(sampler.frame.dialect(), members, sampler.hub);
+        for (at, member) in members.iter_mut().enumerate() {
+            // Its snapshot comes first and holds all there is.
+            if member.owed {
+                continue;
+            }
+            match sampler.sample(member, want) {
+                Sampled::Done => {}
+                Sampled::Full => return (Sampled::Full, chunk * TOUCHED_AT_ONCE + at),
+                Sampled::Busy => result = Sampled::Busy,
+            }
+        }
+    }
+    (result, 0)
 }
 
 /// What has just come from a group of another interval, as [`Group::moved_in`] promises. `find`

@@ -36,13 +36,6 @@ pub(crate) struct Checkpoint {
     count: usize,
 }
 
-impl Checkpoint {
-    /// Entries before it.
-    pub(crate) fn count(self) -> usize {
-        self.count
-    }
-}
-
 impl FrameBuilder {
     pub(crate) fn new(hard_limit: usize) -> Self {
         Self {
@@ -92,12 +85,18 @@ impl FrameBuilder {
         &self.bytes[start..]
     }
 
-    /// Appends an entry that was encoded for another frame of this dialect.
-    pub(crate) fn copy(&mut self, entry: &Shared<'_>) {
+    /// Appends an entry that was encoded for another frame of this dialect, if the frame may be
+    /// that long.
+    #[inline]
+    pub(crate) fn copy(&mut self, entry: &Shared<'_>) -> bool {
         let end = self.bytes.len() + entry.length;
+        if end + TRAILER_ROOM > self.limit(self.count) {
+            return false;
+        }
         self.bytes.extend_from_slice(entry.padded);
         self.bytes.truncate(end);
         self.count += 1;
+        true
     }
 
     /// Takes back what came after `checkpoint`.
@@ -109,13 +108,16 @@ impl FrameBuilder {
     /// Keeps what came after `checkpoint` if the frame may be that long, else takes it back.
     /// The first entry is kept over the byte budget, never over the frame limit.
     pub(crate) fn keep(&mut self, checkpoint: Checkpoint) -> bool {
-        let length = self.bytes.len() + TRAILER_ROOM;
-        let limit = if checkpoint.count == 0 { self.hard_limit } else { self.soft_limit };
-        if length <= limit {
+        if self.bytes.len() + TRAILER_ROOM <= self.limit(checkpoint.count) {
             return true;
         }
         self.undo(checkpoint);
         false
+    }
+
+    /// How long it may become with an entry that comes after `count` others.
+    fn limit(&self, count: usize) -> usize {
+        if count == 0 { self.hard_limit } else { self.soft_limit }
     }
 
     /// Completes the frame and returns it with its WebSocket header.

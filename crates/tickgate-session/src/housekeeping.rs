@@ -17,6 +17,9 @@ use crate::{
 const SWEEP_MS: u16 = 250;
 /// How long a client has to answer a close frame.
 const CLOSE_ANSWER_US: u64 = 1_000_000;
+/// From the time at which a close is due until the session is gone: it is seen within a sweep, and
+/// then the client may answer.
+pub(crate) const LAST_CLOSE_US: u64 = CLOSE_ANSWER_US + SWEEP_MS as u64 * 1_000;
 
 impl<T: Transport> Engine<T> {
     /// Looks at the sessions whose turn it is in the ticks after `before` up to `tick`.
@@ -45,7 +48,7 @@ impl<T: Transport> Engine<T> {
             }
             return;
         }
-        if since(session.heard_us) > micros(config.silence_limit) {
+        if since(session.heard_us) > micros(config.client_silence_limit) {
             return self.begin_close(now, position, CloseReason::Silent);
         }
         if !session.has_commanded && since(session.opened_us) > micros(config.first_command_limit) {
@@ -88,7 +91,7 @@ impl<T: Transport> Engine<T> {
         let Some(draining) = self.draining else { return false };
         // Spread by number: neighbours in time of arrival do not leave together.
         let share = self.sessions[position].number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        let at_us = draining.began_us + ((draining.within_us * share) >> 32);
+        let at_us = draining.began_us + ((draining.spread_us * share) >> 32);
         now.monotonic_us >= at_us
     }
 
@@ -103,6 +106,8 @@ impl<T: Transport> Engine<T> {
             reason: Utf8Bytes::from_static(reason.name()),
         };
         let mut shim = Shim::for_writing(&mut session.outbound.control);
+        // A pong that is owed comes first: nothing may follow a close frame.
+        let _ = session.websocket.flush(&mut shim);
         // The shim takes everything; a connection that is closing already has its frame.
         let _ = session.websocket.close(&mut shim, Some(frame));
         self.stop_sending(position);

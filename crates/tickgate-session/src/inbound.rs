@@ -12,15 +12,23 @@ use tungstenite::{Error, Message};
 use crate::{
     engine::{Engine, Inbound, SessionKey},
     frame::write_message,
-    session::Closing,
+    intake::May,
+    session::{Closing, READ_BUFFER_BYTES},
     transport::{Now, Transport},
 };
 
 /// Reads in a row before others have their turn.
 const READS_IN_A_ROW: usize = 4;
-/// Messages in a row before others have their turn: the dearest command, thousands of symbols to
-/// move, takes about a millisecond.
+/// Messages in a row before others have their turn: small ones, or one of the largest. The dearest
+/// command, thousands of symbols to move, takes milliseconds.
 const MESSAGES_IN_A_ROW: usize = 8;
+/// A message counts as one more for each of these that it has in bytes.
+const SMALL_MESSAGE_BYTES: usize = 2_048;
+/// A message in pieces may take this many times its largest size with headers and all, so that
+/// pieces of nothing end.
+const ASSEMBLING_FACTOR: usize = 4;
+/// Header and mask of a client's control frame.
+const CONTROL_HEADER_BYTES: usize = 6;
 /// How long the answer to a client's close frame may take to leave.
 const LEAVE_US: u64 = 1_000_000;
 
@@ -112,7 +120,15 @@ impl<T: Transport> Engine<T> {
         }
         for _ in 0..READS_IN_A_ROW {
             let Some(session) = self.sessions.get_mut(position) else { return Inbound::Closed };
-            match session.transport.try_read(scratch) {
+            let most = match self.intake.ask(now.monotonic_us, &mut session.share, scratch.len()) {
+                May::Read(most) => most,
+                May::Wait => return self.hold(),
+                May::Shed => {
+                    self.begin_close(now, position, CloseReason::Overloaded);
+                    return self.hold();
+                }
+            };
+            match session.transport.try_read(&mut scratch[..most]) {
                 Ok(0) => {
                     let reason =
                         session.closing.map_or(CloseReason::ConnectionLost, |each| each.reason);
@@ -121,6 +137,8 @@ impl<T: Transport> Engine<T> {
                 }
                 Ok(length) => {
                     session.heard_us = now.monotonic_us;
+                    self.intake.took(&mut session.share, length);
+                    self.stats.received_bytes += length as u64;
                     match self.take_in(now, position, &scratch[..length]) {
                         Taken::All => {}
                         Taken::Part => return Inbound::Again,
@@ -145,7 +163,8 @@ impl<T: Transport> Engine<T> {
     /// Acts on bytes from the client; what is not looked at yet is kept.
     fn take_in(&mut self, now: Now, position: usize, input: &[u8]) -> Taken {
         let mut rest = input;
-        for _ in 0..MESSAGES_IN_A_ROW {
+        let mut turn = MESSAGES_IN_A_ROW;
+        while turn > 0 {
             let Some(session) = self.sessions.get_mut(position) else { return Taken::All };
             if session.deaf || session.closing.is_some_and(|closing| closing.answered) {
                 return Taken::All;
@@ -160,9 +179,21 @@ impl<T: Transport> Engine<T> {
             }
             let mut shim = Shim::new(rest, &mut session.outbound.control);
             let result = session.websocket.read(&mut shim);
+            let taken = rest.len() - shim.input.len();
             rest = shim.input;
+            let assembling = assembling(session.assembling_bytes + taken, &result);
+            session.assembling_bytes = assembling;
+            let limit = ASSEMBLING_FACTOR * self.shared.config().message_limit_bytes;
+            if assembling > limit + READ_BUFFER_BYTES {
+                session.deaf = true;
+                self.begin_close(now, position, CloseReason::MessageTooBig);
+                return Taken::All;
+            }
             match result {
-                Ok(message) => self.take_message(now, position, message),
+                Ok(message) => {
+                    turn = turn.saturating_sub(1 + message.len() / SMALL_MESSAGE_BYTES);
+                    self.take_message(now, position, message);
+                }
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Taken::All;
                 }
@@ -198,7 +229,8 @@ impl<T: Transport> Engine<T> {
                 };
                 self.refuse(position, refusal);
             }
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {}
+            Message::Ping(_) | Message::Pong(_) => self.take_control(now, position),
+            Message::Close(_) | Message::Frame(_) => {}
         }
     }
 
@@ -228,6 +260,12 @@ impl<T: Transport> Engine<T> {
         Inbound::Writable
     }
 
+    /// The worker has read enough from all its clients.
+    fn hold(&mut self) -> Inbound {
+        self.stats.reads_held += 1;
+        Inbound::Held
+    }
+
     pub(crate) fn refuse(&mut self, position: usize, refusal: Refusal) {
         self.stats.refusals += 1;
         self.reply_to(position, &Reply::Error(refusal));
@@ -245,5 +283,17 @@ impl<T: Transport> Engine<T> {
         if let Some(budget) = session.budget.as_mut() {
             budget.debit(bytes);
         }
+    }
+}
+
+/// Bytes of the message being put together, after a read that brought its parser to `bytes`.
+/// Control frames may come between its pieces and are none of it.
+fn assembling(bytes: usize, read: &Result<Message, Error>) -> usize {
+    match read {
+        Ok(Message::Ping(payload) | Message::Pong(payload)) => {
+            bytes.saturating_sub(CONTROL_HEADER_BYTES + payload.len())
+        }
+        Ok(_) => 0,
+        Err(_) => bytes,
     }
 }

@@ -11,8 +11,9 @@
 //! - `schedule`, `wheel`, `pace`: when it gets it;
 //! - `sampling`, `tape`, `cache`, `frame`, `flush`: how a frame is filled;
 //! - `session`, `outbound`: one connection;
+//! - `intake`: what all clients of a worker may send together;
 //! - [`engine`], `collect`, `serve`, `inbound`, `commands`, `subscribing`, `housekeeping`,
-//!   `footprint`: a worker's loop.
+//!   `footprint`, `shed`: a worker's loop.
 
 pub mod config;
 
@@ -36,6 +37,8 @@ mod pace;
 
 mod sampling;
 
+mod state_channel;
+
 mod tape;
 
 mod cache;
@@ -47,6 +50,8 @@ mod flush;
 mod session;
 
 mod outbound;
+
+mod intake;
 
 pub mod engine;
 
@@ -63,6 +68,8 @@ mod commands;
 mod subscribing;
 
 mod housekeeping;
+
+mod shed;
 
 pub use config::{ConfigError, EngineConfig};
 pub use engine::{Engine, Inbound, Progress, SessionKey, Shared};

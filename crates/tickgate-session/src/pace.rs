@@ -21,9 +21,11 @@ pub(crate) enum Allowed {
 }
 
 impl CommandRate {
-    pub(crate) fn take(&mut self, now_us: u64, per_second: u32, burst: u32) -> Allowed {
+    /// Takes `count` at once; as many as the burst holds always fit into a whole allowance.
+    pub(crate) fn take(&mut self, now_us: u64, per_second: u32, burst: u32, count: u32) -> Allowed {
         let cost_us = 1_000_000 / u64::from(per_second);
-        let whole_at_us = self.whole_at_us.max(now_us) + cost_us;
+        let taken_us = cost_us * u64::from(count.min(burst));
+        let whole_at_us = self.whole_at_us.max(now_us) + taken_us;
         if whole_at_us - now_us <= cost_us * u64::from(burst) {
             self.whole_at_us = whole_at_us;
             self.refused = 0;
@@ -121,14 +123,24 @@ mod tests {
     fn a_burst_passes_then_the_rate_holds_then_a_flood_ends() {
         let mut rate = CommandRate::default();
         for _ in 0..200 {
-            assert_eq!(rate.take(1_000_000, 50, 200), Allowed::Yes);
+            assert_eq!(rate.take(1_000_000, 50, 200, 1), Allowed::Yes);
         }
-        assert_eq!(rate.take(1_000_000, 50, 200), Allowed::No);
-        assert_eq!(rate.take(1_020_000, 50, 200), Allowed::Yes);
+        assert_eq!(rate.take(1_000_000, 50, 200, 1), Allowed::No);
+        assert_eq!(rate.take(1_020_000, 50, 200, 1), Allowed::Yes);
         for _ in 0..200 {
-            assert_eq!(rate.take(1_020_000, 50, 200), Allowed::No);
+            assert_eq!(rate.take(1_020_000, 50, 200, 1), Allowed::No);
         }
-        assert_eq!(rate.take(1_020_000, 50, 200), Allowed::Flood);
+        assert_eq!(rate.take(1_020_000, 50, 200, 1), Allowed::Flood);
+    }
+
+    #[test]
+    fn several_at_once_are_taken_together_or_not_at_all() {
+        let mut rate = CommandRate::default();
+        assert_eq!(rate.take(0, 50, 20, 17), Allowed::Yes);
+        assert_eq!(rate.take(0, 50, 20, 4), Allowed::No, "three are left");
+        assert_eq!(rate.take(0, 50, 20, 3), Allowed::Yes);
+        assert_eq!(rate.take(0, 50, 20, 1), Allowed::No);
+        assert_eq!(rate.take(10_000_000, 50, 20, 1_000), Allowed::Yes, "never more than all");
     }
 
     #[test]

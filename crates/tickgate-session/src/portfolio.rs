@@ -109,6 +109,7 @@ impl Portfolio {
             .enumerate()
             .find_map(|(at, group)| Some((at, group.position(symbol).ok()?)))?;
         let group = &mut self.groups[at];
+        work::look_at(group.moved.len() + 1);
         let interval_ms = group.interval_ms;
         let member = group.members.remove(position);
         group.moved.retain(|each| each.symbol != symbol);
@@ -127,6 +128,8 @@ impl Portfolio {
         if let Some(at) = self.groups.iter().position(|group| group.interval_ms == interval_ms) {
             return at;
         }
+        // Nearly every session has one interval; a vector of its own accord would make room for four.
+        self.groups.reserve_exact(1);
         self.groups.push(Group::new(GroupId(self.next_group), interval_ms));
         self.next_group += 1;
         self.groups.len() - 1
@@ -151,8 +154,11 @@ impl Portfolio {
 
     /// The same for many that came from groups, at the cost of one sorting.
     fn put_all(&mut self, members: Vec<(Subscription, u16)>, schedule: &mut Schedule) {
+        let mut gained = vec![false; self.groups.len()];
         for (member, left_ms) in members {
             let at = self.group_at(self.interval_of(member.own_throttle_ms));
+            gained.resize(self.groups.len(), false);
+            gained[at] = true;
             let group = &mut self.groups[at];
             if group.is_realtime() {
                 schedule.interest.add(member.symbol, self.session);
@@ -163,13 +169,28 @@ impl Portfolio {
             }
             group.members.push(member);
         }
-        for group in &mut self.groups {
+        for (group, _) in self.groups.iter_mut().zip(gained).filter(|(_, gained)| *gained) {
+            work::look_at(group.members.len() + group.moved.len());
             // Nearly sorted runs, which the standard sort merges in linear time.
             group.members.sort_by_key(|member| member.symbol);
             group.settle_moved();
             let trades = group.members.iter().any(|member| member.channels.has(Channel::Trade));
             group.ensure_timers(self.session, trades, schedule);
         }
+    }
+
+    /// Writes a changed subscription by name back where it is; [`Self::regroup`] has to follow if
+    /// its interval changed, and moves any number of them at the cost of one sorting. False where it is not subscribed.
+    pub(crate) fn write_back(&mut self, member: Subscription, schedule: &mut Schedule) -> bool {
+        for group in &mut self.groups {
+            if let Ok(at) = group.position(member.symbol) {
+                group.members[at] = member;
+                let trades = member.channels.has(Channel::Trade);
+                group.ensure_timers(self.session, trades, schedule);
+                return true;
+            }
+        }
+        false
     }
 
     /// Writes a changed subscription by name back: in place where its interval stays, so that the
@@ -205,6 +226,7 @@ impl Portfolio {
         let mut moved: Vec<(Subscription, u16)> = Vec::new();
         for at in 0..self.groups.len() {
             let interval_ms = self.groups[at].interval_ms;
+            work::look_at(self.groups[at].members.len());
             let leaving: Vec<u32> = self.groups[at]
                 .members
                 .iter()
@@ -330,16 +352,101 @@ pub(crate) fn covered_channels(wildcard: Option<&Wildcard>) -> Channels {
     wildcard.map_or(Channels::NONE, |each| each.channels)
 }
 
+/// Members looked at, one after the other; counted in tests, so that they can say what a command
+/// costs without a clock.
+mod work {
+    #[cfg(test)]
+    thread_local! {
+        static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    pub(super) fn look_at(members: usize) {
+        #[cfg(test)]
+        LOOKED_AT.set(LOOKED_AT.get() + members);
+        let _ = members;
+    }
+
+    /// Since the last call, on this thread.
+    #[cfg(test)]
+    pub(super) fn take() -> usize {
+        LOOKED_AT.replace(0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng;
+    use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;
-    use crate::EngineConfig;
+    use crate::config::EngineConfig;
+
+    const MEMBERS: usize = 1_000;
+
+    /// A session with so many symbols at 100 ms, sent something before.
+    fn portfolio(schedule: &mut Schedule) -> Portfolio {
+        let mut portfolio = Portfolio::new(0, 100);
+        for symbol in 0..MEMBERS as u32 {
+            let mut member = Subscription::new(symbol);
+            member.quote_cursor = 1;
+            portfolio.update(member, schedule);
+        }
+        portfolio
+    }
 
     fn schedule() -> Schedule {
-        let rng = rand::rngs::StdRng::seed_from_u64(1);
-        Schedule::new(&EngineConfig::default(), rng, 0)
+        Schedule::new(&EngineConfig::default(), StdRng::seed_from_u64(1), 0)
+    }
+
+    #[test]
+    fn alternating_the_throttle_of_all_costs_the_same_the_thousandth_time() {
+        let mut schedule = schedule();
+        let mut portfolio = portfolio(&mut schedule);
+        work::take();
+        for round in 0..1_000 {
+            portfolio.connection_throttle_ms = [200, 100, 0][round % 3];
+            portfolio.regroup(&mut schedule);
+            let looked_at = work::take();
+            // Each is looked at, sorted in, and settled among those that moved.
+            assert!(looked_at <= 3 * MEMBERS, "{looked_at} in round {round}");
+            let held: usize = portfolio.groups.iter().map(|each| each.moved.capacity()).sum();
+            assert!(held <= 4 * MEMBERS, "{held} kept after round {round}");
+            assert_eq!((portfolio.count(), portfolio.groups.len()), (MEMBERS, 1));
+        }
+    }
+
+    #[test]
+    fn alternating_the_throttle_of_one_looks_at_the_others_once() {
+        let mut schedule = schedule();
+        let mut portfolio = portfolio(&mut schedule);
+        work::take();
+        for round in 0..1_000 {
+            let own = [200, INHERIT][round % 2];
+            portfolio.named_mut(7).expect("subscribed").own_throttle_ms = own;
+            portfolio.regroup(&mut schedule);
+            let looked_at = work::take();
+            assert!(looked_at <= 2 * MEMBERS + 10, "{looked_at} in round {round}");
+        }
+    }
+
+    #[test]
+    fn moving_each_by_name_costs_one_look_at_all() {
+        let mut schedule = schedule();
+        let mut portfolio = portfolio(&mut schedule);
+        work::take();
+        for round in 0..100 {
+            let own = [200, 300][round % 2];
+            for symbol in 0..MEMBERS as u32 {
+                let mut member = *portfolio.named_mut(symbol).expect("subscribed");
+                member.own_throttle_ms = own;
+                assert!(portfolio.write_back(member, &mut schedule));
+            }
+            portfolio.regroup(&mut schedule);
+            let looked_at = work::take();
+            assert!(looked_at <= 3 * MEMBERS, "{looked_at} in round {round}");
+            let intervals = portfolio.groups.iter().map(|group| group.interval_ms);
+            assert_eq!(intervals.collect::<Vec<_>>(), [own]);
+        }
+        assert!(!portfolio.write_back(Subscription::new(MEMBERS as u32), &mut schedule));
     }
 
     fn member(symbol: u32, throttle_ms: u16) -> Subscription {

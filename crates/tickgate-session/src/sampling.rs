@@ -12,7 +12,8 @@ use tickgate_protocol::{
 
 use crate::{
     cache::EntryCache,
-    frame::FrameBuilder,
+    frame::{Checkpoint, FrameBuilder},
+    state_channel::{Lasts, Quotes, StateChannel},
     stats::EngineStats,
     subscription::{NEVER, Subscription, UNDEFINED},
 };
@@ -61,13 +62,21 @@ pub(crate) enum Want {
 
 impl Sampler<'_> {
     /// Appends what `member` is to be sent. Its cursors move with the entries, never without.
+    #[inline]
     pub(crate) fn sample(&mut self, member: &mut Subscription, want: Want) -> Sampled {
-        let trades = member.channels.has(Channel::Trade);
         // By far the most samples are of this kind, and often all they need is in the cache. A
         // changed status has made the session due by itself.
+        let trades = member.channels.has(Channel::Trade);
         if matches!(want, Want::Changes { .. }) && member.id != UNDEFINED && !trades {
             return self.state(member, want);
         }
+        self.sample_all(member, want)
+    }
+
+    /// Definition, tape, status and state.
+    #[inline(never)]
+    fn sample_all(&mut self, member: &mut Subscription, want: Want) -> Sampled {
+        let trades = member.channels.has(Channel::Trade);
         let Some(symbol) = self.hub.symbol(SymbolIndex(member.symbol)) else {
             return Sampled::Done;
         };
@@ -96,47 +105,54 @@ impl Sampler<'_> {
     }
 
     /// Quote and last, each kept or taken back whole.
+    #[inline]
     fn state(&mut self, member: &mut Subscription, want: Want) -> Sampled {
-        for channel in [Channel::Quote, Channel::Last] {
-            if !member.channels.has(channel) || !self.is_allowed(member, channel, want) {
-                continue;
+        if member.channels.has(Channel::Quote) {
+            match self.state_of::<Quotes, _>(member, want) {
+                Sampled::Done => {}
+                stopped => return stopped,
             }
-            let start = self.frame.checkpoint();
-            if let Some(sequence) = self.copy_shared(channel, member) {
-                if !self.frame.keep(start) {
-                    return Sampled::Full;
-                }
-                self.moved(channel, member, member.cursor(channel), sequence);
-                continue;
-            }
-            let before = *member;
-            let sampled = match channel {
-                Channel::Quote => self.quote(member),
-                _ => self.last(member),
-            };
-            if sampled != Sampled::Done {
-                self.frame.undo(start);
-                *member = before;
-                return sampled;
-            }
-            if self.frame.count() == start.count() {
-                continue;
-            }
-            if !self.frame.keep(start) {
-                *member = before;
-                return Sampled::Full;
-            }
-            self.moved(channel, member, before.cursor(channel), member.cursor(channel));
+        }
+        if member.channels.has(Channel::Last) {
+            return self.state_of::<Lasts, _>(member, want);
         }
         Sampled::Done
     }
 
+    #[inline]
+    fn state_of<C: StateChannel<N>, const N: usize>(
+        &mut self,
+        member: &mut Subscription,
+        want: Want,
+    ) -> Sampled {
+        let cursor = C::cursor(member);
+        if !self.is_allowed(cursor, C::sent_tick(member), want) {
+            return Sampled::Done;
+        }
+        let shares = cursor != NEVER && C::selected(member) == C::ALL_FIELDS;
+        // The delta that another session of the pass had encoded from the same cursor.
+        let key = (self.frame.dialect(), C::CHANNEL, member.symbol);
+        if shares
+            && let Some(shared) = self.cache.get(key, member.id, cursor)
+            && (!self.newest || self.head::<C, N>(member) == Some(shared.sequence))
+        {
+            let sequence = shared.sequence;
+            if !self.frame.copy(&shared) {
+                return Sampled::Full;
+            }
+            self.stats.shared_entries += 1;
+            self.moved::<C, N>(member, cursor, sequence);
+            return Sampled::Done;
+        }
+        self.encode_state::<C, N>(member, shares)
+    }
+
+    fn head<C: StateChannel<N>, const N: usize>(&self, member: &Subscription) -> Option<u64> {
+        self.hub.symbol(SymbolIndex(member.symbol)).map(C::head)
+    }
+
     /// A snapshot sends what was never sent; a flush also what changed, once its interval passed.
-    fn is_allowed(&self, member: &Subscription, channel: Channel, want: Want) -> bool {
-        let (cursor, sent_tick) = match channel {
-            Channel::Quote => (member.quote_cursor, member.quote_tick),
-            _ => (member.last_cursor, member.last_tick),
-        };
+    fn is_allowed(&self, cursor: u64, sent_tick: u32, want: Want) -> bool {
         // Ticks wrap around.
         let passed = u64::from((self.tick as u32).wrapping_sub(sent_tick));
         match want {
@@ -150,104 +166,81 @@ impl Sampler<'_> {
         }
     }
 
-    fn quote(&mut self, member: &mut Subscription) -> Sampled {
-        let cursor = member.quote_cursor;
-        let Some(symbol) = self.hub.symbol(SymbolIndex(member.symbol)) else {
-            return Sampled::Done;
-        };
-        let record = if self.newest || cursor == NEVER {
-            symbol.quote()
-        } else {
-            self.cache.quotes.get_or_read(member.symbol, || symbol.quote())
-        };
-        let Ok(record) = record else { return self.busy() };
-        if cursor != NEVER && record.sequence <= cursor {
-            return Sampled::Done;
-        }
-        if record.id != member.id
-            && let Err(Busy) = self.redefine(member, symbol, record.id)
-        {
-            return self.busy();
-        }
-        let cursor = member.quote_cursor;
-        let Some(entry) = delta(&record, cursor, member.quote_fields, self.sent_at_us) else {
-            return Sampled::Done;
-        };
-        let place = member.shares(Channel::Quote).then_some((Channel::Quote, record.sequence));
-        self.append_state(member, symbol, &Entry::Quote(entry), place);
-        member.quote_cursor = record.sequence;
-        Sampled::Done
-    }
-
-    fn last(&mut self, member: &mut Subscription) -> Sampled {
-        let cursor = member.last_cursor;
-        let Some(symbol) = self.hub.symbol(SymbolIndex(member.symbol)) else {
-            return Sampled::Done;
-        };
-        let record = if self.newest || cursor == NEVER {
-            symbol.last()
-        } else {
-            self.cache.lasts.get_or_read(member.symbol, || symbol.last())
-        };
-        let Ok(record) = record else { return self.busy() };
-        if cursor != NEVER && record.sequence <= cursor {
-            return Sampled::Done;
-        }
-        if record.id != member.id
-            && let Err(Busy) = self.redefine(member, symbol, record.id)
-        {
-            return self.busy();
-        }
-        let cursor = member.last_cursor;
-        let Some(entry) = delta(&record, cursor, member.last_fields, self.sent_at_us) else {
-            return Sampled::Done;
-        };
-        let place = member.shares(Channel::Last).then_some((Channel::Last, record.sequence));
-        self.append_state(member, symbol, &Entry::Last(entry), place);
-        member.last_cursor = record.sequence;
-        Sampled::Done
-    }
-
-    /// Copies the delta another session of the pass had encoded from the same cursor; says the
-    /// sequence it leads to.
-    fn copy_shared(&mut self, channel: Channel, member: &Subscription) -> Option<u64> {
-        if !member.shares(channel) {
-            return None;
-        }
-        let dialect = self.frame.dialect();
-        let cursor = member.cursor(channel);
-        let hit = self.cache.get(dialect, channel, member.symbol, member.id, cursor)?;
-        if self.newest {
-            let symbol = self.hub.symbol(SymbolIndex(member.symbol))?;
-            let head = match channel {
-                Channel::Quote => symbol.quote_sequence(),
-                _ => symbol.last_sequence(),
-            };
-            if hit.sequence != head {
-                return None;
-            }
-        }
-        self.frame.copy(&hit);
-        self.stats.shared_entries += 1;
-        Some(hit.sequence)
-    }
-
-    /// Appends an entry, and keeps its bytes for others where they share: `place` is the channel
-    /// and the sequence it leads to from the member's cursor.
-    fn append_state(
+    /// Reads the cell and appends what changed since the member's cursor. `shares`: its bytes may
+    /// go to others, too.
+    #[inline(never)]
+    fn encode_state<C: StateChannel<N>, const N: usize>(
         &mut self,
-        member: &Subscription,
-        symbol: &SymbolState,
-        entry: &Entry,
-        place: Option<(Channel, u64)>,
-    ) {
+        member: &mut Subscription,
+        shares: bool,
+    ) -> Sampled {
+        let cursor = C::cursor(member);
+        let Some(symbol) = self.hub.symbol(SymbolIndex(member.symbol)) else {
+            return Sampled::Done;
+        };
+        let fresh;
+        let record = if self.newest || cursor == NEVER {
+            fresh = C::read(symbol);
+            fresh.as_ref().map_err(|Busy| Busy)
+        } else {
+            C::records(self.cache).get_or_read(member.symbol, || C::read(symbol))
+        };
+        let Ok(record) = record else {
+            return self.busy();
+        };
+        if cursor != NEVER && record.sequence <= cursor {
+            return Sampled::Done;
+        }
+        let start = self.frame.checkpoint();
+        if record.id != member.id {
+            let record = *record;
+            return self.redefined_state::<C, N>(member, symbol, &record, start);
+        }
+        let selected = C::selected(member);
+        let sequence = record.sequence;
+        let Some(entry) = delta(record, cursor, selected, self.sent_at_us) else {
+            return Sampled::Done;
+        };
         let dialect = self.frame.dialect();
         let definition = definition_for(dialect, symbol, member.id);
-        let bytes = self.frame.entry(entry, definition.as_deref());
-        if let Some((channel, sequence)) = place {
-            let cursor = member.cursor(channel);
-            self.cache.put(dialect, channel, member.symbol, member.id, cursor, sequence, bytes);
+        let bytes = self.frame.entry(&C::entry(entry), definition.as_deref());
+        if shares {
+            let key = (dialect, C::CHANNEL, member.symbol);
+            self.cache.put(key, member.id, cursor, sequence, bytes);
         }
+        if !self.frame.keep(start) {
+            return Sampled::Full;
+        }
+        self.moved::<C, N>(member, cursor, sequence);
+        Sampled::Done
+    }
+
+    /// The state under a new definition: that first, then the state in full, both or neither.
+    #[cold]
+    fn redefined_state<C: StateChannel<N>, const N: usize>(
+        &mut self,
+        member: &mut Subscription,
+        symbol: &SymbolState,
+        record: &StateRecord<N>,
+        start: Checkpoint,
+    ) -> Sampled {
+        let before = *member;
+        let cursor = C::cursor(member);
+        if let Err(Busy) = self.redefine(member, symbol, record.id) {
+            self.frame.undo(start);
+            *member = before;
+            return self.busy();
+        }
+        if let Some(entry) = delta(record, NEVER, C::selected(member), self.sent_at_us) {
+            let definition = definition_for(self.frame.dialect(), symbol, member.id);
+            self.frame.entry(&C::entry(entry), definition.as_deref());
+        }
+        if !self.frame.keep(start) {
+            *member = before;
+            return Sampled::Full;
+        }
+        self.moved::<C, N>(member, cursor, record.sequence);
+        Sampled::Done
     }
 
     /// Sends the definition in force, with the status of the moment.
@@ -300,15 +293,14 @@ impl Sampler<'_> {
     }
 
     /// An entry is in the frame that moves the cursor of a channel.
-    fn moved(&mut self, channel: Channel, member: &mut Subscription, from: u64, to: u64) {
-        let tick = self.tick as u32;
-        if channel == Channel::Quote {
-            self.stats.quotes += 1;
-            (member.quote_cursor, member.quote_tick) = (to, tick);
-        } else {
-            self.stats.lasts += 1;
-            (member.last_cursor, member.last_tick) = (to, tick);
-        }
+    fn moved<C: StateChannel<N>, const N: usize>(
+        &mut self,
+        member: &mut Subscription,
+        from: u64,
+        to: u64,
+    ) {
+        C::set_cursor(member, to, self.tick as u32);
+        C::count(self.stats);
         if from == NEVER {
             self.stats.snapshots += 1;
         } else {
@@ -331,8 +323,16 @@ pub(crate) fn age_us(sent_at_us: i64, event_time_ns: i64) -> i64 {
     if event_time_ns == ABSENT {
         return ABSENT;
     }
-    let age_ns = i128::from(sent_at_us) * 1_000 - i128::from(event_time_ns);
-    (age_ns.div_euclid(1_000)).clamp(-i128::from(LIMIT), i128::from(LIMIT)) as i64
+    let age_ns = sent_at_us.checked_mul(1_000).and_then(|ns| ns.checked_sub(event_time_ns));
+    let age_us = match age_ns {
+        Some(age_ns) => age_ns.div_euclid(1_000),
+        // Centuries from now or ago.
+        None => {
+            let age_ns = i128::from(sent_at_us) * 1_000 - i128::from(event_time_ns);
+            age_ns.div_euclid(1_000).clamp(i64::MIN.into(), i64::MAX.into()) as i64
+        }
+    };
+    age_us.clamp(-LIMIT, LIMIT)
 }
 
 /// An entry of a status change.

@@ -1,5 +1,7 @@
 //! When a worker's sessions are due: the wheel, and the index of who waits for which symbol.
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use rand::{RngExt, rngs::StdRng};
 
 use crate::{config::EngineConfig, wheel::Wheel};
@@ -81,7 +83,9 @@ impl Schedule {
 pub(crate) struct Interest {
     /// By symbol, the sessions with a real-time subscription to it.
     realtime: Vec<Vec<u32>>,
-    realtime_count: usize,
+    /// Where a session stands in the list of a symbol, so that leaving a list costs the same
+    /// however many are in it.
+    places: HashMap<(u32, u32), u32>,
     /// Sessions with a wildcard.
     pub(crate) wildcards: Vec<u32>,
     /// Of these, those that want everything as it happens.
@@ -94,18 +98,22 @@ impl Interest {
         if self.realtime.len() <= at {
             self.realtime.resize_with(at + 1, Vec::new);
         }
-        self.realtime[at].push(session);
-        self.realtime_count += 1;
+        let place = self.realtime[at].len() as u32;
+        if let Entry::Vacant(entry) = self.places.entry((symbol, session)) {
+            entry.insert(place);
+            self.realtime[at].push(session);
+        }
     }
 
     pub(crate) fn remove(&mut self, symbol: u32, session: u32) {
-        let Some(sessions) = self.realtime.get_mut(symbol as usize) else { return };
-        if let Some(at) = sessions.iter().position(|each| *each == session) {
-            sessions.swap_remove(at);
-            self.realtime_count -= 1;
-            if sessions.is_empty() {
-                *sessions = Vec::new();
-            }
+        let Some(place) = self.places.remove(&(symbol, session)) else { return };
+        let sessions = &mut self.realtime[symbol as usize];
+        sessions.swap_remove(place as usize);
+        if let Some(moved) = sessions.get(place as usize) {
+            self.places.insert((symbol, *moved), place);
+        }
+        if sessions.is_empty() {
+            *sessions = Vec::new();
         }
     }
 
@@ -115,6 +123,47 @@ impl Interest {
 
     /// True when the hub's doorbell should wake the worker.
     pub(crate) fn is_realtime(&self) -> bool {
-        self.realtime_count > 0 || self.realtime_wildcards > 0
+        !self.places.is_empty() || self.realtime_wildcards > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_leaves_a_list_leaves_the_others_in_it() {
+        let mut interest = Interest::default();
+        for session in 0..5 {
+            interest.add(7, session);
+            interest.add(8, session);
+        }
+        for (leaving, left) in [(4, vec![0, 1, 2, 3]), (0, vec![1, 2, 3]), (2, vec![1, 3])] {
+            interest.remove(7, leaving);
+            let mut found = interest.of(7).to_vec();
+            found.sort_unstable();
+            assert_eq!(found, left);
+        }
+        interest.remove(7, 4);
+        interest.remove(9, 1);
+        assert_eq!(interest.of(7).len(), 2, "who is not in it cannot leave it");
+        assert_eq!(interest.of(8), [0, 1, 2, 3, 4]);
+        for session in 0..5 {
+            interest.remove(7, session);
+            assert!(interest.is_realtime());
+            interest.remove(8, session);
+        }
+        assert!(!interest.is_realtime());
+        assert!(interest.places.is_empty());
+    }
+
+    #[test]
+    fn asking_twice_is_being_told_once() {
+        let mut interest = Interest::default();
+        interest.add(3, 1);
+        interest.add(3, 1);
+        assert_eq!(interest.of(3), [1]);
+        interest.remove(3, 1);
+        assert!(interest.of(3).is_empty() && !interest.is_realtime());
     }
 }

@@ -1,5 +1,7 @@
 //! Serves what is due, in slices: one frame in flight for each session.
 
+use std::hint::black_box;
+
 use tickgate_protocol::{close::CloseReason, entry::cause};
 
 use crate::{
@@ -10,6 +12,8 @@ use crate::{
     transport::{Now, Transport},
 };
 
+/// Members of the next session that are loaded ahead.
+const MEMBERS_AHEAD: usize = 32;
 /// Frames one session may send before others have their turn.
 const FRAMES_IN_A_ROW: usize = 4;
 /// A flush that begins this many ticks after it was due is late through our own load.
@@ -31,6 +35,7 @@ impl<T: Transport> Engine<T> {
             let session = &mut self.sessions[position as usize];
             let flag = if urgent { &mut session.is_urgent } else { &mut session.is_ready };
             *flag = false;
+            self.look_ahead();
             self.serve(now, position);
         }
         if self.stats.readies > readies {
@@ -40,6 +45,39 @@ impl<T: Transport> Engine<T> {
         let next_us =
             (!self.sessions.is_empty()).then(|| self.schedule.time_of(self.schedule.tick + 1));
         Progress { more, next_us, wants_doorbell: self.schedule.interest.is_realtime() }
+    }
+
+    /// Loads what the next sessions' frames will need, each step a session earlier than the one that
+    /// depends on it. Several thousand sessions do not fit the caches: served one by one, each would
+    /// wait for memory at every step.
+    fn look_ahead(&self) {
+        let next = |ahead: usize| self.ready.get(ahead).copied();
+        let mut seen = next(2).map_or(0, |position| self.touch_session(position));
+        seen ^= next(1).map_or(0, |position| self.touch_group(position));
+        let group = next(0)
+            .and_then(|position| self.sessions.get(position as usize)?.portfolio.groups.first());
+        for member in group.into_iter().flat_map(|group| &group.members).take(MEMBERS_AHEAD) {
+            seen ^= u64::from(member.symbol);
+        }
+        black_box(seen);
+    }
+
+    /// Loads what a turn looks at in a session itself; the value means nothing.
+    fn touch_session(&self, position: u32) -> u64 {
+        self.sessions.get(position as usize).map_or(0, |session| {
+            session.frame_sequence
+                ^ session.ready_tick
+                ^ session.portfolio.groups.len() as u64
+                ^ u64::from(session.late)
+                ^ u64::from(session.outbound.is_empty())
+        })
+    }
+
+    /// The same for its first group.
+    fn touch_group(&self, position: u32) -> u64 {
+        let session = self.sessions.get(position as usize);
+        let group = session.and_then(|session| session.portfolio.groups.first());
+        group.map_or(0, |group| group.members.len() as u64 ^ u64::from(group.state_due))
     }
 
     /// A new time for the frames to come: at each tick, and whenever real-time sessions are served,
@@ -57,7 +95,11 @@ impl<T: Transport> Engine<T> {
         let before = std::mem::replace(&mut self.schedule.tick, tick);
         let mut fired = std::mem::take(&mut self.fired);
         self.schedule.wheel.advance(tick, &mut fired);
-        for (due, scheduled) in fired.drain(..) {
+        for at in 0..fired.len() {
+            let (due, scheduled) = fired[at];
+            let ahead = |by: usize| fired.get(at + by).map(|(due, _)| due.session);
+            let seen = ahead(4).map_or(0, |position| self.touch_session(position));
+            black_box(seen ^ ahead(2).map_or(0, |position| self.touch_group(position)));
             let session = &mut self.sessions[due.session as usize];
             let Some(group) = session.portfolio.group_mut(due.group) else { continue };
             group.fired(due.tape_only);
@@ -67,6 +109,7 @@ impl<T: Transport> Engine<T> {
             }
             self.make_ready(due.session, false);
         }
+        fired.clear();
         self.fired = fired;
         for position in std::mem::take(&mut self.waiting) {
             self.sessions[position as usize].is_waiting = false;

@@ -7,6 +7,7 @@ use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
 use crate::{
     config::EngineConfig,
+    intake::Share,
     outbound::Outbound,
     pace::{Budget, CommandRate, Credit},
     portfolio::Portfolio,
@@ -18,7 +19,7 @@ use crate::{
 pub(crate) const READY_LIMIT: usize = 256;
 
 /// tungstenite's read buffer: allocated for each connection, zeroed at each poll.
-const READ_BUFFER_BYTES: usize = 512;
+pub(crate) const READ_BUFFER_BYTES: usize = 256;
 
 /// A snapshot or its end, in the order in which commands asked for them.
 ///
@@ -50,6 +51,11 @@ pub(crate) struct Session<T> {
     pub(crate) portfolio: Portfolio,
     pub(crate) owed: VecDeque<Owed>,
     pub(crate) rate: CommandRate,
+    /// What it has taken of the worker's allowance.
+    pub(crate) share: Share,
+    /// Bytes of the message that is being put together, headers and all, and what is buffered
+    /// behind them.
+    pub(crate) assembling_bytes: usize,
     pub(crate) budget: Option<Box<Budget>>,
     pub(crate) credit: Option<Box<Credit>>,
     /// Sequence of the last data frame.
@@ -123,6 +129,8 @@ impl<T> Session<T> {
             portfolio: Portfolio::new(position, config.throttle_interval.as_millis() as u16),
             owed: VecDeque::new(),
             rate: CommandRate::default(),
+            share: Share::default(),
+            assembling_bytes: 0,
             budget: None,
             credit: None,
             frame_sequence: 0,

@@ -57,6 +57,12 @@ pub struct EngineStats {
     pub late_flushes: u64,
     /// Times a client was not read because its replies did not leave.
     pub reads_paused: u64,
+    /// Bytes read from clients, WebSocket headers included.
+    pub received_bytes: u64,
+    /// Times a client was not read because the worker had read what it may from all of them.
+    pub reads_held: u64,
+    /// WebSocket pings and pongs of clients beyond the command rate.
+    pub controls_refused: u64,
     /// Sessions ended, by position in [`CloseReason::ALL`].
     pub closed: [u64; CloseReason::ALL.len()],
 }

@@ -51,6 +51,9 @@ impl<T: Transport> Engine<T> {
             }
         }
         let session = &mut self.sessions[position];
+        if wanted.throttle_ms.is_some() {
+            session.portfolio.regroup(&mut self.schedule);
+        }
         session.portfolio.shrink();
         session.owed.push_back(Owed::Ready(id));
         let now_held = session.portfolio.count();
@@ -175,7 +178,10 @@ impl<T: Transport> Engine<T> {
         answer.last_fields = member.last_fields;
         let session = &mut self.sessions[position];
         answer.throttle_ms = u32::from(session.portfolio.interval_of(member.own_throttle_ms));
-        session.portfolio.update(member, &mut self.schedule);
+        // One that was subscribed stays where it is until all have been looked at.
+        if !session.portfolio.write_back(member, &mut self.schedule) {
+            session.portfolio.update(member, &mut self.schedule);
+        }
         session.owe(index.0);
         Ok(())
     }

@@ -119,21 +119,6 @@ impl Subscription {
         self.resumed = false;
     }
 
-    /// What was sent last of a state channel.
-    pub(crate) fn cursor(&self, channel: Channel) -> u64 {
-        if channel == Channel::Quote { self.quote_cursor } else { self.last_cursor }
-    }
-
-    /// True when its next entry of a state channel is one that others may get as well: a delta of
-    /// all fields.
-    pub(crate) fn shares(&self, channel: Channel) -> bool {
-        let is_whole = match channel {
-            Channel::Quote => self.quote_fields == ALL_QUOTE_FIELDS,
-            _ => self.last_fields == ALL_LAST_FIELDS,
-        };
-        is_whole && self.cursor(channel) != NEVER
-    }
-
     /// Flush tick of the last state entry; `None` before the first.
     pub(crate) fn sent_tick(&self) -> Option<u32> {
         let quote = (self.quote_cursor != NEVER).then_some(self.quote_tick);
@@ -218,18 +203,6 @@ mod tests {
             }
             assert!(!subscription.wants_snapshot(), "{channel:?}");
         }
-    }
-
-    #[test]
-    fn only_deltas_of_all_fields_are_shared() {
-        let mut subscription = Subscription::new(0);
-        assert!(!subscription.shares(Channel::Quote), "it gets a full entry next");
-        (subscription.quote_cursor, subscription.last_cursor) = (3, 3);
-        assert!(subscription.shares(Channel::Quote) && subscription.shares(Channel::Last));
-        subscription.last_fields = 0b11;
-        assert!(subscription.shares(Channel::Quote) && !subscription.shares(Channel::Last));
-        subscription.quote_fields = 0b11;
-        assert!(!subscription.shares(Channel::Quote));
     }
 
     #[test]

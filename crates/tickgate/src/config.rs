@@ -6,11 +6,13 @@
 mod check;
 mod error;
 mod layers;
+mod live;
 mod sections;
 mod suggest;
 
 pub(crate) use check::{FeedChoice, Loaded, LogSettings, Settings};
 pub(crate) use error::ConfigError;
+pub(crate) use live::Changes;
 pub(crate) use sections::LogFormat;
 
 use serde::{Deserialize, Serialize};

@@ -4,6 +4,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{self, RecvTimeoutError},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -69,6 +70,18 @@ impl FeedThread {
             driver.drive(pace, may_start, &stopped);
         })?;
         Ok(Self { stop, thread: Some(thread) })
+    }
+
+    /// Stops it, and waits for it no longer than `limit`: it may hang in a read. True when it has
+    /// ended; otherwise it ends with the process.
+    pub(crate) fn stop_within(self, limit: Duration) -> bool {
+        let (ended, ending) = mpsc::channel::<()>();
+        let joiner = thread::Builder::new().name("tickgate-join".to_owned()).spawn(move || {
+            drop(self);
+            drop(ended);
+        });
+        // Nothing is ever sent: it hangs up when it is done.
+        joiner.is_ok() && ending.recv_timeout(limit) == Err(RecvTimeoutError::Disconnected)
     }
 }
 
@@ -309,6 +322,40 @@ mod tests {
         let running = FeedThread::spawn(feed, publisher, liveness, totals, clock, pace, || true);
         // Joins: it would hang, not fail.
         drop(running.expect("a thread"));
+    }
+
+    #[test]
+    fn a_feed_that_hangs_in_a_poll_is_not_waited_for() {
+        struct Hanging(mpsc::Receiver<()>);
+        impl Feed for Hanging {
+            fn poll(&mut self, _: i64, _: &mut Batch) -> Next {
+                let _ = self.0.recv();
+                Next::Ended(End::Finished)
+            }
+            fn describe(&self) -> String {
+                "hanging".to_owned()
+            }
+            fn stats(&self) -> FeedStats {
+                FeedStats::default()
+            }
+            fn take_warnings(&mut self) -> Vec<String> {
+                Vec::new()
+            }
+        }
+        let hub = Hub::new(HubConfig { symbol_limit: 4, ..HubConfig::default() }, 1);
+        let hub = hub.expect("sizes are valid");
+        let run = |feed| {
+            let liveness = Arc::new(Liveness::new(|_, _, _| {}));
+            let (totals, clock) = (FeedTotals::default(), FeedClock::start());
+            let (publisher, pace) = (hub.publisher(), Duration::from_millis(1));
+            FeedThread::spawn(feed, publisher, liveness, totals, clock, pace, || true)
+                .expect("a thread")
+        };
+        let (release, held) = mpsc::channel();
+        assert!(!run(Box::new(Hanging(held))).stop_within(Duration::from_millis(20)));
+        drop(release);
+        let scripted = Scripted { polls: 0, then: || Next::At(i64::MAX) };
+        assert!(run(Box::new(scripted)).stop_within(Duration::from_secs(60)));
     }
 
     #[test]

@@ -1,7 +1,22 @@
 //! Log lines on stderr, human or JSON.
+//!
+//! A thread of its own writes them, so that a reader that does not keep up, a full disk or a closed
+//! pipe never holds up whoever has something to say.
+//!
+//! | waits | capacity | when full | counter |
+//! |---|---|---|---|
+//! | lines for stderr | 4,096 lines | the newest is lost | `tickgate_log_lines_lost_total` |
+//!
+//! A line that stderr refuses (a full disk, a closed pipe) is gone without being counted: the
+//! system took it from the buffer.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    sync::Arc,
+};
 
+use tickgate_gateway::{Figure, FigureKind};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -9,17 +24,86 @@ use crate::{
     failure::Failure,
 };
 
-/// Installs the log for the life of the process.
-///
-/// # Errors
-/// [`Failure::Running`] when one is installed already.
-pub(crate) fn init(settings: &LogSettings) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&settings.filter).map_err(Failure::config)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let colours = io::stderr().is_terminal();
-    let installed = match settings.format {
-        LogFormat::Human => lines.with_ansi(colours).with_target(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
-    installed.map_err(|error| Failure::Running(anyhow::anyhow!(error)))
+/// Lines that may wait for stderr.
+const LINES_LIMIT: usize = 4_096;
+
+/// The log of the process. Dropped, it gives what waits a second to be written.
+pub(crate) struct Log {
+    /// Sets another filter; kept as a function because its type names every layer.
+    refilter: Arc<dyn Fn(EnvFilter) -> bool + Send + Sync>,
+    lost: ErrorCounter,
+    _guard: WorkerGuard,
+}
+
+/// Changes and watches a running log.
+pub(crate) struct LogHandle {
+    refilter: Arc<dyn Fn(EnvFilter) -> bool + Send + Sync>,
+    lost: ErrorCounter,
+}
+
+impl Log {
+    /// Installs the log for the life of the process.
+    ///
+    /// # Errors
+    /// [`Failure::Config`] for a filter that is none, [`Failure::Running`] when a log is installed
+    /// already.
+    pub(crate) fn init(settings: &LogSettings) -> Result<Self, Failure> {
+        let filter = EnvFilter::try_new(&settings.filter).map_err(Failure::config)?;
+        let (writer, guard) = NonBlockingBuilder::default()
+            .buffered_lines_limit(LINES_LIMIT)
+            .lossy(true)
+            .thread_name("tickgate-log")
+            .finish(io::stderr());
+        let lost = writer.error_counter();
+        let lines = tracing_subscriber::fmt().with_writer(writer).with_env_filter(filter);
+        let colours = io::stderr().is_terminal();
+        let (refilter, installed): (Arc<dyn Fn(EnvFilter) -> bool + Send + Sync>, _) =
+            match settings.format {
+                LogFormat::Human => {
+                    let lines = lines.with_ansi(colours).with_target(false).with_filter_reloading();
+                    let handle = lines.reload_handle();
+                    (Arc::new(move |filter| handle.reload(filter).is_ok()), lines.try_init())
+                }
+                LogFormat::Json => {
+                    let lines = lines.json().flatten_event(true).with_filter_reloading();
+                    let handle = lines.reload_handle();
+                    (Arc::new(move |filter| handle.reload(filter).is_ok()), lines.try_init())
+                }
+            };
+        installed.map_err(|error| Failure::Running(anyhow::anyhow!(error)))?;
+        // A panic's own way to stderr would hold its thread up there, and look unlike a log line.
+        std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+        Ok(Self { refilter, lost, _guard: guard })
+    }
+
+    /// For whoever changes or watches it.
+    pub(crate) fn handle(&self) -> LogHandle {
+        LogHandle { refilter: Arc::clone(&self.refilter), lost: self.lost.clone() }
+    }
+}
+
+impl LogHandle {
+    /// Sets another filter, known to be valid.
+    pub(crate) fn set_filter(&self, filter: &str) {
+        let set = EnvFilter::try_new(filter).is_ok_and(|filter| (self.refilter)(filter));
+        if !set {
+            tracing::error!(filter, "the log's filter could not be set");
+        }
+    }
+
+    /// Lines lost since the start.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.dropped_lines() as u64
+    }
+
+    /// The figure for `/metrics`.
+    pub(crate) fn figure(&self) -> Figure {
+        Figure {
+            name: "tickgate_log_lines_lost_total",
+            help: "Log lines lost because stderr did not take them in time",
+            label: None,
+            kind: FigureKind::Counter,
+            value: self.lost() as f64,
+        }
+    }
 }

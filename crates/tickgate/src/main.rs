@@ -1,20 +1,25 @@
 //! The `tickgate` binary: parses, builds, waits.
 //!
 //! - [`cli`]: what can be typed; [`config`]: what is in force; [`failure`]: how it ends badly;
-//! - [`start`]: builds everything from a checked configuration; [`serve`]: waits;
+//! - [`start`]: builds everything from a checked configuration; [`descriptors`]: are there enough;
+//!   [`serve`]: waits;
 //! - [`feed_thread`], [`liveness`], [`feed_figures`]: drive the feed, tell everybody when it is
 //!   silent, show what it counted;
+//! - [`signals`], [`reload`]: what it can be told while it runs;
 //! - [`banner`], [`log`]: what is printed; [`tail`]: a client for the terminal.
 
 mod banner;
 mod cli;
 mod config;
+mod descriptors;
 mod failure;
 mod feed_figures;
 mod feed_thread;
 mod liveness;
 mod log;
+mod reload;
 mod serve;
+mod signals;
 mod start;
 mod tail;
 
@@ -31,7 +36,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Some(Command::Check(options)) => check(&options),
         Some(Command::Tail(options)) => tail::run(&options),
-        None => run(&cli.options),
+        None => run(cli.options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,11 +44,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &cli::Options) -> Result<(), Failure> {
-    let config = config::load(options)?;
-    let settings = config.settings()?;
-    log::init(&settings.log)?;
-    serve::run(start::prepare(settings)?)
+fn run(options: cli::Options) -> Result<(), Failure> {
+    let loaded = config::load(&options)?;
+    let settings = loaded.settings()?;
+    let log = log::Log::init(&settings.log)?;
+    let (log_to_watch, log_to_change) = (log.handle(), log.handle());
+    let prepared = start::prepare(settings)?;
+    descriptors::raise(&prepared.settings);
+    serve::run(prepared, log_to_watch, |gateway| {
+        reload::Reloader::new(options, loaded, log_to_change, gateway)
+    })
 }
 
 /// Validates without starting: no port is bound, no recording read.

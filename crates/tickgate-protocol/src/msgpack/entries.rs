@@ -106,10 +106,10 @@ fn write_state<const N: usize>(out: &mut Vec<u8>, full: u8, delta: u8, state: &S
             put::unsigned(out, advance);
             put::field(out, state.age_us);
             put::unsigned(out, mask.into());
-            for (bit, field) in state.fields.iter().enumerate() {
-                if mask & (1 << bit) != 0 {
-                    put::field(out, *field);
-                }
+            let mut rest = mask;
+            while rest != 0 {
+                put::field(out, state.fields[rest.trailing_zeros() as usize]);
+                rest &= rest - 1;
             }
         }
     }

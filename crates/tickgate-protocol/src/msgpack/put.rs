@@ -7,44 +7,46 @@ pub(super) const NIL: u8 = 0xc0;
 /// Longest form of an integer: a marker and eight bytes.
 pub(super) const INTEGER_LIMIT_BYTES: usize = 9;
 
+#[inline]
 pub(super) fn unsigned(out: &mut Vec<u8>, value: u64) {
-    // Each cast keeps every bit: the branch has just bounded the value.
     if value < 1 << 7 {
         out.push(value as u8);
-    } else if value < 1 << 8 {
-        out.extend_from_slice(&[0xcc, value as u8]);
-    } else if value < 1 << 16 {
-        let [a, b] = (value as u16).to_be_bytes();
-        out.extend_from_slice(&[0xcd, a, b]);
-    } else if value < 1 << 32 {
-        let [a, b, c, d] = (value as u32).to_be_bytes();
-        out.extend_from_slice(&[0xce, a, b, c, d]);
     } else {
-        let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
-        out.extend_from_slice(&[0xcf, a, b, c, d, e, f, g, h]);
+        sized(out, 0xcc, value, u64::BITS - value.leading_zeros());
     }
 }
 
+#[inline]
 pub(super) fn signed(out: &mut Vec<u8>, value: i64) {
     if value >= 0 {
         unsigned(out, value.unsigned_abs());
     } else if value >= -32 {
         out.push(value as u8);
-    } else if let Ok(small) = i8::try_from(value) {
-        out.extend_from_slice(&[0xd0, small as u8]);
-    } else if let Ok(small) = i16::try_from(value) {
-        let [a, b] = small.to_be_bytes();
-        out.extend_from_slice(&[0xd1, a, b]);
-    } else if let Ok(small) = i32::try_from(value) {
-        let [a, b, c, d] = small.to_be_bytes();
-        out.extend_from_slice(&[0xd2, a, b, c, d]);
     } else {
-        let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
-        out.extend_from_slice(&[0xd3, a, b, c, d, e, f, g, h]);
+        // One bit more than its digits, for the sign.
+        sized(out, 0xd0, value as u64, u64::BITS - value.leading_ones() + 1);
     }
 }
 
+/// An integer of 1 to 64 bits behind the marker of its width: `first` is that of one byte, and
+/// those of two, four and eight follow it.
+///
+/// Without branches, since widths are as good as random: as many bytes as the widest form has are
+/// copied, and the surplus is cut off.
+fn sized(out: &mut Vec<u8>, first: u8, value: u64, bits: u32) {
+    const WIDTHS_LOG2: [u8; 8] = [0, 1, 2, 2, 3, 3, 3, 3];
+    let width_log2 = WIDTHS_LOG2[(bits as usize - 1) / 8 % 8];
+    let width_bits = 8u32 << width_log2;
+    let mut form = [0; INTEGER_LIMIT_BYTES];
+    form[0] = first + width_log2;
+    form[1..].copy_from_slice(&(value << (u64::BITS - width_bits)).to_be_bytes());
+    let end = out.len() + 1 + (1 << width_log2);
+    out.extend_from_slice(&form);
+    out.truncate(end);
+}
+
 /// An integer, or nil for [`ABSENT`].
+#[inline]
 pub(super) fn field(out: &mut Vec<u8>, value: i64) {
     if value == ABSENT {
         out.push(NIL);

@@ -128,6 +128,7 @@ fn an_engine_counts_what_it_says() {
             (engine.merged, engine.pending, engine.statuses_lost) = (told.merged, 0, 0);
             (engine.shared_entries, engine.late_flushes, engine.reads_paused) = (0, 0, 0);
             (engine.commands, engine.refusals, engine.busy_reads) = (0, 0, 0);
+            (engine.received_bytes, engine.reads_held, engine.controls_refused) = (0, 0, 0);
             engine.closed = told.closed;
             (engine.sessions, engine.subscriptions) = (0, 0);
             assert_eq!(engine, told, "TICKGATE_SEED={seed}");

@@ -7,7 +7,9 @@
 mod books;
 mod calls;
 mod causes;
+mod clock_steps;
 mod fairness;
+mod leaving;
 mod limits;
 mod offsets;
 mod pace;

@@ -118,7 +118,7 @@ fn a_stalled_session_holds_as_much_after_minutes_as_after_seconds() {
     let config = EngineConfig {
         drain_age: Duration::from_secs(600),
         ping_interval: Duration::from_secs(600),
-        silence_limit: Duration::from_secs(3_600),
+        client_silence_limit: Duration::from_secs(3_600),
         ..EngineConfig::default()
     };
     let mut world = World::new(11, 1, 500, 64, config);

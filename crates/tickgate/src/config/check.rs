@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, thread::available_parallelism, time::Duration};
 
 use tickgate_feed::{FeedError, replay::ReplayConfig, simulated::SimulatedConfig};
-use tickgate_gateway::GatewayConfig;
+use tickgate_gateway::{GatewayConfig, Network};
 use tickgate_hub::{Hub, HubConfig, HubError};
 use tickgate_session::EngineConfig;
 use tracing_subscriber::EnvFilter;
@@ -47,7 +47,7 @@ pub(crate) struct LogSettings {
 }
 
 /// A configuration with where each of its values came from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     pub(crate) origins: BTreeMap<String, Origin>,
@@ -94,6 +94,18 @@ impl Loaded {
         self.range("gateway.handover_limit", size(gateway.handover_limit), 1, 1_000_000)?;
         let http = size(gateway.http_connection_limit);
         self.range("gateway.http_connection_limit", http, 1, 1_000_000)?;
+        self.range("gateway.handover_wait_ms", gateway.handover_wait_ms, 0, 60_000)?;
+        let rate = u64::from(gateway.connections_per_second);
+        self.range("gateway.connections_per_second", rate, 1, 1_000_000)?;
+        let burst = u64::from(gateway.connection_burst);
+        self.range("gateway.connection_burst", burst, 1, 10_000_000)?;
+        let address = size(gateway.address_connection_limit);
+        self.range("gateway.address_connection_limit", address, 0, 10_000_000)?;
+        let networks = gateway.trusted_networks.iter().map(|text| text.parse::<Network>());
+        let trusted_networks = networks.collect::<Result<_, _>>().map_err(|_| {
+            let rule = "must be addresses or networks: 192.0.2.7, 10.0.0.0/8, 2001:db8::/32";
+            self.broken("gateway.trusted_networks", rule)
+        })?;
         let head = size(gateway.request_head_limit_bytes);
         self.range("gateway.request_head_limit_bytes", head, 8_192, 1 << 20)?;
         self.range("gateway.request_head_age_ms", gateway.request_head_age_ms, 100, 60_000)?;
@@ -116,12 +128,19 @@ impl Loaded {
             allowed_origins: gateway.allowed_origins.clone(),
             session_limit: gateway.session_limit,
             handover_limit: gateway.handover_limit,
+            handover_wait: Duration::from_millis(gateway.handover_wait_ms),
             http_connection_limit: gateway.http_connection_limit,
+            connections_per_second: gateway.connections_per_second,
+            connection_burst: gateway.connection_burst,
+            address_connection_limit: gateway.address_connection_limit,
+            trusted_networks,
+            echo_route: gateway.echo_route,
             request_head_limit_bytes: gateway.request_head_limit_bytes,
             request_head_age: Duration::from_millis(gateway.request_head_age_ms),
             send_buffer_bytes: gateway.send_buffer_bytes,
             not_sent_limit_bytes: gateway.not_sent_limit_bytes,
             drain_within: Duration::from_millis(gateway.drain_within_ms),
+            memory_limit_bytes: gateway.memory_limit_bytes,
         })
     }
 
@@ -213,7 +232,7 @@ fn engine(config: &Config) -> EngineConfig {
         tape_interval: ms(session.tape_interval_ms),
         heartbeat_interval: ms(session.heartbeat_interval_ms),
         ping_interval: ms(session.ping_interval_ms),
-        silence_limit: ms(session.silence_limit_ms),
+        client_silence_limit: ms(session.client_silence_limit_ms),
         first_command_limit: ms(session.first_command_limit_ms),
         drain_age: ms(session.drain_age_ms),
         slice_sessions: session.slice_sessions,
@@ -224,6 +243,7 @@ fn engine(config: &Config) -> EngineConfig {
         throttle_interval_limit: limits.throttle_interval_limit,
         commands_per_second: limits.commands_per_second,
         command_burst: limits.command_burst,
+        command_bytes_per_second: limits.command_bytes_per_second,
         wildcard_limit: limits.wildcard_limit,
     }
 }
@@ -299,6 +319,31 @@ mod tests {
                 "log.filter",
                 "tickgate=loud",
                 "log.filter = \"tickgate=loud\": must be a level (error, warn, info, debug, trace) or target=level pairs",
+            ),
+            (
+                "gateway.connections_per_second",
+                "0",
+                "gateway.connections_per_second = 0: must be 1 to 1000000",
+            ),
+            (
+                "gateway.connection_burst",
+                "0",
+                "gateway.connection_burst = 0: must be 1 to 10000000",
+            ),
+            (
+                "gateway.trusted_networks",
+                "10.0.0.0/33",
+                "gateway.trusted_networks = [\"10.0.0.0/33\"]: must be addresses or networks: 192.0.2.7, 10.0.0.0/8, 2001:db8::/32",
+            ),
+            (
+                "limits.command_bytes_per_second",
+                "65535",
+                "limits.command_bytes_per_second = 65535: must be 65536 to 17179869184",
+            ),
+            (
+                "session.client_silence_limit_ms",
+                "20999",
+                "session.client_silence_limit_ms = 20999: must exceed ping_interval by at least 1 s and be at most 3600 s",
             ),
             (
                 "gateway.allowed_origins",

@@ -183,7 +183,7 @@ fn variable(key: &str) -> String {
 
 /// Dotted keys of all values in nested tables; an empty table counts as a value, so that an
 /// unknown section does not go unnoticed for having nothing in it.
-fn flatten(prefix: &str, table: &Table, leaves: &mut BTreeMap<String, Value>) {
+pub(super) fn flatten(prefix: &str, table: &Table, leaves: &mut BTreeMap<String, Value>) {
     for (name, value) in table {
         let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         match value {
@@ -203,7 +203,7 @@ fn is_section(key: &str) -> bool {
 }
 
 /// Puts a value under a dotted key.
-fn insert(table: &mut Table, key: &str, value: Value) {
+pub(super) fn insert(table: &mut Table, key: &str, value: Value) {
     match key.split_once('.') {
         None => {
             table.insert(key.to_owned(), value);

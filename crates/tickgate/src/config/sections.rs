@@ -15,12 +15,19 @@ pub(crate) struct GatewaySection {
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) session_limit: usize,
     pub(crate) handover_limit: usize,
+    pub(crate) handover_wait_ms: u64,
     pub(crate) http_connection_limit: usize,
+    pub(crate) connections_per_second: u32,
+    pub(crate) connection_burst: u32,
+    pub(crate) address_connection_limit: usize,
+    pub(crate) trusted_networks: Vec<String>,
+    pub(crate) echo_route: bool,
     pub(crate) request_head_limit_bytes: usize,
     pub(crate) request_head_age_ms: u64,
     pub(crate) send_buffer_bytes: usize,
     pub(crate) not_sent_limit_bytes: u32,
     pub(crate) drain_within_ms: u64,
+    pub(crate) memory_limit_bytes: u64,
 }
 
 impl Default for GatewaySection {
@@ -31,12 +38,19 @@ impl Default for GatewaySection {
             allowed_origins: Vec::new(),
             session_limit: 50_000,
             handover_limit: 1_024,
+            handover_wait_ms: 1_000,
             http_connection_limit: 4_096,
+            connections_per_second: 2_000,
+            connection_burst: 10_000,
+            address_connection_limit: 1_024,
+            trusted_networks: vec!["127.0.0.0/8".to_owned(), "::1/128".to_owned()],
+            echo_route: false,
             request_head_limit_bytes: 8_192,
             request_head_age_ms: 5_000,
             send_buffer_bytes: 16_384,
             not_sent_limit_bytes: 16_384,
             drain_within_ms: 5_000,
+            memory_limit_bytes: 0,
         }
     }
 }
@@ -50,7 +64,7 @@ pub(crate) struct SessionSection {
     pub(crate) tape_interval_ms: u64,
     pub(crate) heartbeat_interval_ms: u64,
     pub(crate) ping_interval_ms: u64,
-    pub(crate) silence_limit_ms: u64,
+    pub(crate) client_silence_limit_ms: u64,
     pub(crate) first_command_limit_ms: u64,
     pub(crate) drain_age_ms: u64,
     pub(crate) slice_sessions: usize,
@@ -64,7 +78,7 @@ impl Default for SessionSection {
             tape_interval_ms: 100,
             heartbeat_interval_ms: 1_000,
             ping_interval_ms: 20_000,
-            silence_limit_ms: 40_000,
+            client_silence_limit_ms: 40_000,
             first_command_limit_ms: 10_000,
             drain_age_ms: 5_000,
             slice_sessions: 64,
@@ -83,6 +97,7 @@ pub(crate) struct LimitsSection {
     pub(crate) throttle_interval_limit: usize,
     pub(crate) commands_per_second: u32,
     pub(crate) command_burst: u32,
+    pub(crate) command_bytes_per_second: usize,
     pub(crate) wildcard_limit: usize,
 }
 
@@ -96,6 +111,7 @@ impl Default for LimitsSection {
             throttle_interval_limit: 16,
             commands_per_second: 50,
             command_burst: 200,
+            command_bytes_per_second: 4_194_304,
             wildcard_limit: 256,
         }
     }

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
@@ -31,10 +32,21 @@ impl Gateway {
     /// Starts the binary with `config` (TOML) on ports that the system chooses, and waits until it
     /// has printed its addresses.
     pub(crate) fn start(config: &str) -> Self {
+        Self::launch(config, Command::new(env!("CARGO_BIN_EXE_tickgate")))
+    }
+
+    /// The same with at most so many open descriptors.
+    pub(crate) fn start_with_descriptors(config: &str, descriptors: u32) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_tickgate")]);
+        Self::launch(config, command)
+    }
+
+    fn launch(config: &str, mut command: Command) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let file = folder.path().join("tickgate.toml");
         fs::write(&file, config).expect("the temporary folder can be written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tickgate"));
         command.arg("--config").arg(&file);
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         // Settings of whoever runs the tests are not ours.
@@ -62,6 +74,18 @@ impl Gateway {
     /// The `address:port` of the admin listener.
     pub(crate) fn metrics_address(&self) -> &str {
         authority(&self.metrics_url)
+    }
+
+    /// The value of a metric, with its labels as printed.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let address = self.metrics_address();
+        let mut stream = TcpStream::connect(address).expect("the admin listener is there");
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("a request leaves");
+        let mut page = String::new();
+        stream.read_to_string(&mut page).expect("an answer");
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = line.and_then(|value| value.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in\n{page}"))
     }
 
     /// Tells it to stop, and returns how it ended together with what it printed since its start.

@@ -5,13 +5,14 @@
 //!
 //! - [`gateway`]: the binary as a child process; [`client`]: a subscriber that keeps every entry;
 //! - [`data`]: which recordings are used; [`fold`]: what they must come out as;
-//! - [`recordings`], [`stalled`], [`clients`]: the tests.
+//! - [`recordings`], [`stalled`], [`descriptors`], [`clients`]: the tests.
 
 #![allow(clippy::print_stdout, reason = "what was tested, and on which recordings, is told")]
 
 mod client;
 mod clients;
 mod data;
+mod descriptors;
 mod fold;
 mod gateway;
 mod recordings;

@@ -26,7 +26,7 @@ pub(crate) struct World {
     pub(crate) now: Now,
     pub(crate) truth: Truth,
     pub(crate) market: Market,
-    /// What its engines share.
+    /// What the engines have in common.
     pub(crate) shared: Arc<Shared>,
     /// One for each worker of the hub.
     pub(crate) engines: Vec<Engine<Pipe>>,
@@ -71,8 +71,8 @@ impl World {
             now,
             truth,
             market,
-            next_due_us: vec![now.monotonic_us; engines.len()],
             shared,
+            next_due_us: vec![now.monotonic_us; engines.len()],
             engines,
             clients: Vec::new(),
             ended: Vec::new(),
@@ -182,7 +182,7 @@ impl World {
                 next = engine.on_readable(self.now, client.key);
                 rang[client.engine] = true;
                 client.paused = next == Inbound::Writable;
-                if matches!(next, Inbound::Writable | Inbound::Closed) {
+                if matches!(next, Inbound::Writable | Inbound::Held | Inbound::Closed) {
                     break;
                 }
             }
