@@ -1,6 +1,8 @@
 //! What the caller of a gateway decides; checked by the caller, immutable afterwards.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
+
+use crate::admin::Token;
 
 use crate::network::Network;
 
@@ -78,6 +80,31 @@ impl Default for GatewayConfig {
         }
     }
 }
+
+/// How the admin listener treats who asks.
+pub struct AdminConfig {
+    /// Bearer token that every request needs but those for `/healthz` and `/readyz`. Without one
+    /// anybody is answered who reaches the listener: bind it to loopback then.
+    pub token: Option<Token>,
+    /// Asked for the answer of `/admin/config`.
+    pub effective: ConfigSource,
+}
+
+impl Default for AdminConfig {
+    /// No token, and nothing told of the configuration.
+    fn default() -> Self {
+        Self { token: None, effective: Box::new(|| "{}".to_owned()) }
+    }
+}
+
+impl fmt::Debug for AdminConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminConfig").field("token", &self.token).finish_non_exhaustive()
+    }
+}
+
+/// Asked for the configuration in force, as a JSON object without secrets; must answer at once.
+pub type ConfigSource = Box<dyn Fn() -> String + Send + Sync>;
 
 /// A file of the page, served by the public listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -185,12 +185,15 @@ impl Dispatcher {
         reservation: Reservation,
         dialect: Dialect,
         peer: Peer,
+        user_agent: Option<Box<str>>,
     ) {
         let Reservation { load, total, permit } = reservation;
         let Peer { address: peer, seat } = peer;
         let seat = Seat { _load: load, _total: total, _address: seat };
         let handover = match upgrade.await {
-            Ok(upgraded) => self.unwrap(upgraded, seat, dialect, peer),
+            Ok(upgraded) => self
+                .unwrap(upgraded, seat, dialect, peer)
+                .map(|handover| Handover { user_agent, ..handover }),
             Err(error) => Err(error.to_string()),
         };
         match handover {
@@ -220,7 +223,9 @@ impl Dispatcher {
         // Leaves this runtime's reactor; the worker registers it with its own.
         let stream = stream.into_std().map_err(|error| error.to_string())?;
         let session = self.sessions.fetch_add(1, Relaxed) + 1;
-        Ok(Handover { stream, read_ahead: parts.read_buf.to_vec(), dialect, session, peer, seat })
+        let read_ahead = parts.read_buf.to_vec();
+        let user_agent = None;
+        Ok(Handover { stream, read_ahead, dialect, session, peer, user_agent, seat })
     }
 }
 
@@ -384,7 +389,8 @@ mod tests {
         let (stream, peer) = listener.accept().expect("it connects");
         stream.set_nonblocking(true).expect("an option");
         let (read_ahead, dialect) = (Vec::new(), Dialect::Json);
-        permit.send(Handover { stream, read_ahead, dialect, session: 1, peer, seat });
+        let user_agent = None;
+        permit.send(Handover { stream, read_ahead, dialect, session: 1, peer, user_agent, seat });
         let mut heard = Vec::new();
         far.read_to_end(&mut heard).expect("an end");
         running.join().expect("it ends in order");

@@ -1,6 +1,12 @@
 //! The life of a gateway: start workers, accept, drain, stop.
 
-use std::{future::pending, io, sync::Arc, thread, time::Duration};
+use std::{
+    future::pending,
+    io,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 
 use tickgate_session::Shared;
 use tokio::{
@@ -14,7 +20,7 @@ use crate::{
     admin::{self, Admin, tell_workers},
     admission::Admission,
     clock::Clock,
-    config::{Asset, FigureSource, GatewayConfig},
+    config::{AdminConfig, Asset, FigureSource, GatewayConfig},
     counters::Counters,
     handover::Dispatcher,
     listener,
@@ -30,7 +36,8 @@ use crate::{
 pub struct Listeners {
     /// For clients.
     pub public: TcpListener,
-    /// For operators. Anybody who reaches it sees everything: keep it on loopback.
+    /// For operators. Without [`AdminConfig::token`] anybody who reaches it sees everything and may
+    /// close sessions: keep it on loopback.
     pub admin: TcpListener,
 }
 
@@ -44,6 +51,8 @@ pub struct Parts {
     pub listeners: Listeners,
     /// The page.
     pub assets: &'static [Asset],
+    /// Who may ask the admin listener.
+    pub admin: AdminConfig,
     /// Asked for more figures at each scrape.
     pub figures: FigureSource,
     /// Spreads the phases of sessions.
@@ -94,7 +103,7 @@ const HANDOVER_BATCH: usize = 32;
 /// # Errors
 /// [`GatewayError`]; after [`GatewayError::WorkerStart`] no thread is left behind.
 pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> Result<(), GatewayError> {
-    let Parts { config, shared, listeners, assets, figures, seed, mut reloads } = parts;
+    let Parts { config, shared, listeners, assets, admin, figures, seed, mut reloads } = parts;
     let counters = Arc::new(Counters::default());
     let mut team = Team::start(&config, &shared, seed).await?;
     let live = Arc::new(Live::new(config.clone()));
@@ -107,11 +116,14 @@ pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> Result<(),
     ));
     let public = public::router(Arc::clone(&dispatcher), assets);
     let admin = admin::router(Arc::new(Admin {
-        hub: Arc::clone(shared.hub()),
+        shared: Arc::clone(&shared),
         controls: team.controls.clone(),
         counters: Arc::clone(&counters),
         foreign: figures,
         dispatcher: Arc::clone(&dispatcher),
+        last: Mutex::default(),
+        token: admin.token,
+        effective: admin.effective,
     }));
 
     let accept_public = listener::accept(

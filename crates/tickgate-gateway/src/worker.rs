@@ -4,9 +4,11 @@
 //! The engine is borrowed only between awaits. The loop in [`serve`] drives it by time and by the
 //! hub's doorbell; the tasks drive it by what clients send.
 
+pub(crate) mod survey;
+
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     io,
     net::{SocketAddr, TcpStream as StdStream},
     pin::Pin,
@@ -16,7 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tickgate_protocol::dialect::Dialect;
+use survey::{Answer, Client, Running};
+use tickgate_protocol::{close::CloseReason, dialect::Dialect};
 use tickgate_session::{Ended, Engine, EngineStats, Inbound, SessionKey, Shared};
 use tokio::{
     net::TcpStream,
@@ -36,6 +39,8 @@ pub(crate) struct Handover {
     /// The gateway-wide number of the session.
     pub(crate) session: u64,
     pub(crate) peer: SocketAddr,
+    /// What the client called itself, cleaned and cut.
+    pub(crate) user_agent: Option<Box<str>>,
     /// Counts it as this worker's until dropped.
     pub(crate) seat: Seat,
 }
@@ -50,6 +55,10 @@ pub(crate) enum Control {
     Shed(usize),
     /// Go on with other settings.
     Reconfigure(Arc<Shared>),
+    /// Look at all sessions, in slices, then answer with what they hold and the `top` slowest.
+    Survey { top: usize, answer: oneshot::Sender<Answer> },
+    /// Close a session, if it is here; answer whether it is.
+    Kick { session: u64, answer: oneshot::Sender<bool> },
 }
 
 /// Where a worker takes its work from.
@@ -95,7 +104,10 @@ pub(crate) fn run(setup: WorkerSetup, started: oneshot::Sender<io::Result<()>>) 
 /// What the loop and the connection tasks share.
 struct Local {
     engine: RefCell<Engine<SocketTransport>>,
-    peers: RefCell<HashMap<SessionKey, SocketAddr>>,
+    /// By the gateway-wide number of their session.
+    clients: RefCell<HashMap<u64, Client>>,
+    /// What an operator waits for.
+    surveys: RefCell<VecDeque<Running>>,
     /// Connections taken over that are not the engine's yet.
     arriving: Cell<usize>,
     clock: Clock,
@@ -121,7 +133,8 @@ async fn serve(setup: WorkerSetup) {
     doorbell.install(Box::new(move || ring.notify_one()));
     let local = Rc::new(Local {
         engine: RefCell::new(Engine::new(shared, index, seed, clock.now())),
-        peers: RefCell::default(),
+        clients: RefCell::default(),
+        surveys: RefCell::default(),
         arriving: Cell::new(0),
         held: RefCell::default(),
         clock,
@@ -153,6 +166,9 @@ async fn serve(setup: WorkerSetup) {
         let mut turn = Turn::Go;
         if let Ok(control) = inbox.controls.try_recv() {
             turn = local.obey(control);
+        } else if local.survey() {
+            // Tasks and flushes first.
+            tokio::task::yield_now().await;
         } else if progress.more {
             tokio::task::yield_now().await;
         } else if progress.wants_doorbell && !doorbell.arm() {
@@ -208,7 +224,7 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 impl Local {
     /// Registers a connection with this runtime, and gives it a task.
     fn open(self: &Rc<Self>, handover: Handover) {
-        let Handover { stream, read_ahead, dialect, session, peer, seat } = handover;
+        let Handover { stream, read_ahead, dialect, session, peer, user_agent, seat } = handover;
         let stream = match TcpStream::from_std(stream) {
             Ok(stream) => Rc::new(stream),
             Err(error) => {
@@ -217,7 +233,8 @@ impl Local {
             }
         };
         self.arriving.set(self.arriving.get() + 1);
-        let state = State::Arriving(Box::new(Arrival { read_ahead, dialect, session, peer }));
+        let arrival = Arrival { read_ahead, dialect, session, peer, user_agent };
+        let state = State::Arriving(Box::new(arrival));
         let local = Rc::clone(self);
         // Dropping the handle detaches the task; it ends with its session.
         drop(tokio::task::spawn_local(Connection { local, stream, state, _seat: seat }));
@@ -228,10 +245,11 @@ impl Local {
         self.arriving.set(self.arriving.get() - 1);
         let &mut Arrival { dialect, session, peer, .. } = arrival;
         let read_ahead = std::mem::take(&mut arrival.read_ahead);
+        let user_agent = arrival.user_agent.take();
         let transport = SocketTransport::new(stream);
         let now = self.clock.now();
         let key = self.engine.borrow_mut().open(now, transport, dialect, session, read_ahead);
-        self.peers.borrow_mut().insert(key, peer);
+        self.clients.borrow_mut().insert(session, Client { key, peer, user_agent });
         tracing::debug!(session, %peer, dialect = dialect.subprotocol(), "session opened");
         key
     }
@@ -254,6 +272,15 @@ impl Local {
                 engine.shed(self.clock.now(), count);
             }
             Control::Reconfigure(shared) => self.engine.borrow_mut().reconfigure(shared),
+            Control::Survey { top, answer } => self.begin_survey(top, answer),
+            Control::Kick { session, answer } => {
+                let key = self.clients.borrow().get(&session).map(|client| client.key);
+                if let Some(key) = key {
+                    let now = self.clock.now();
+                    self.engine.borrow_mut().close(now, key, CloseReason::Kicked);
+                }
+                let _ = answer.send(key.is_some());
+            }
         }
         Turn::Go
     }
@@ -268,19 +295,23 @@ impl Local {
     /// Logs the sessions that ended since the last call: one line each, with its reason.
     fn bury(&self) {
         let ended = self.engine.borrow_mut().take_ended();
-        for Ended { key, session, reason, frames, bytes, age_us } in ended {
-            let peer = self.peers.borrow_mut().remove(&key);
+        for Ended { key, session, reason, frames, bytes, merged, lost, age_us } in ended {
+            let client = self.clients.borrow_mut().remove(&session);
             // Held or not, its task has to see the end.
             if let Some(waker) = self.held.borrow_mut().remove(&key) {
                 waker.wake();
             }
             tracing::info!(
                 session,
-                peer = peer.map(tracing::field::display),
+                peer = client.as_ref().map(|client| tracing::field::display(client.peer)),
+                user_agent = client.as_ref().and_then(|client| client.user_agent.as_deref()),
                 reason = reason.name(),
+                code = reason.code(),
+                duration_s = age_us as f64 / 1e6,
                 frames,
                 bytes,
-                age_s = age_us / 1_000_000,
+                merged,
+                lost,
                 "session ended"
             );
         }
@@ -310,6 +341,7 @@ struct Arrival {
     dialect: Dialect,
     session: u64,
     peer: SocketAddr,
+    user_agent: Option<Box<str>>,
 }
 
 impl Future for Connection {

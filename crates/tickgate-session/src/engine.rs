@@ -436,6 +436,8 @@ impl<T: Transport> Engine<T> {
             reason,
             frames: session.frame_sequence,
             bytes: session.frame_bytes,
+            merged: session.totals.merged,
+            lost: session.totals.lost,
             age_us: now.monotonic_us.saturating_sub(session.opened_us),
         });
     }

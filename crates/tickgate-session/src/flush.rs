@@ -108,6 +108,7 @@ fn notice<T>(session: &mut Session<T>, sampler: &mut Sampler<'_>) -> bool {
             return false;
         }
         session.epoch = epoch;
+        sampler.stats.left(session.portfolio.held(), 0);
         begin_again(session, sampler.hub);
     }
     let status = sampler.hub.feed_status();

@@ -61,10 +61,12 @@ impl<T: Transport> Engine<T> {
         let config = self.shared.config();
         if since(session.pinged_us) >= micros(config.ping_interval) {
             session.pinged_us = now.monotonic_us;
+            let queued = session.outbound.control.len();
             let mut shim = Shim::for_writing(&mut session.outbound.control);
             // The shim takes everything; a closing websocket sends no pings, which is no loss.
             let _ = session.websocket.write(&mut shim, Message::Ping(bytes::Bytes::new()));
             let _ = session.websocket.flush(&mut shim);
+            self.stats.control_bytes += (session.outbound.control.len() - queued) as u64;
             self.make_ready(position as u32, false);
         }
         let session = &self.sessions[position];
@@ -105,11 +107,13 @@ impl<T: Transport> Engine<T> {
             code: CloseCode::from(reason.code()),
             reason: Utf8Bytes::from_static(reason.name()),
         };
+        let queued = session.outbound.control.len();
         let mut shim = Shim::for_writing(&mut session.outbound.control);
         // A pong that is owed comes first: nothing may follow a close frame.
         let _ = session.websocket.flush(&mut shim);
         // The shim takes everything; a connection that is closing already has its frame.
         let _ = session.websocket.close(&mut shim, Some(frame));
+        self.stats.control_bytes += (session.outbound.control.len() - queued) as u64;
         self.stop_sending(position);
         self.sessions[position].closing =
             Some(Closing { reason, until_us: now.monotonic_us + CLOSE_ANSWER_US, answered: false });

@@ -63,6 +63,10 @@ mod inbound;
 
 mod footprint;
 
+mod report;
+
+mod spread;
+
 mod commands;
 
 mod subscribing;
@@ -74,5 +78,7 @@ mod shed;
 pub use config::{ConfigError, EngineConfig};
 pub use engine::{Engine, Inbound, Progress, SessionKey, Shared};
 pub use footprint::Footprint;
+pub use report::{Held, SessionReport, Slowness, Survey};
+pub use spread::Spread;
 pub use stats::{Ended, EngineStats};
 pub use transport::{Now, Transport};

@@ -40,6 +40,11 @@ impl Outbound {
         self.control.len() - self.control_at
     }
 
+    /// Bytes that wait.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.tail.len() - self.tail_at + self.control_len()
+    }
+
     /// Memory held for what waits.
     pub(crate) fn allocated(&self) -> usize {
         self.tail.capacity() + self.control.capacity()

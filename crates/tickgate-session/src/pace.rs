@@ -104,6 +104,11 @@ impl Credit {
         self.unacknowledged.len() as u64 >= self.frames
     }
 
+    /// Frames the client has not acknowledged.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        self.unacknowledged.len() as u64
+    }
+
     pub(crate) fn sent(&mut self, frame_sequence: u64) {
         self.unacknowledged.push_back(frame_sequence);
     }

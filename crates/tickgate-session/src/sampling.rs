@@ -240,6 +240,8 @@ impl Sampler<'_> {
             return Sampled::Full;
         }
         self.moved::<C, N>(member, cursor, record.sequence);
+        // The other channel's cursor; this one's has moved on.
+        self.stats.left(before.forgotten(member), 0);
         Sampled::Done
     }
 
@@ -303,6 +305,7 @@ impl Sampler<'_> {
         C::count(self.stats);
         if from == NEVER {
             self.stats.snapshots += 1;
+            self.stats.joined_at = self.stats.joined_at.wrapping_add(to);
         } else {
             self.stats.merged[usize::from(self.cause)] += to - from - 1;
         }

@@ -156,6 +156,7 @@ impl<T: Transport> Engine<T> {
                 None => Subscription::new(index.0),
             },
         };
+        let held = member.held();
         let named = member.named.with(wanted.channels.unwrap_or(match member.named.is_empty() {
             true => Channels::DEFAULT,
             false => Channels::NONE,
@@ -173,6 +174,7 @@ impl<T: Transport> Engine<T> {
             member.forget_state();
         }
         self.resume(position, name, wanted, &mut member, answer);
+        self.stats.left(held, member.held());
         answer.channels = member.channels;
         answer.quote_fields = member.quote_fields;
         answer.last_fields = member.last_fields;
@@ -250,6 +252,7 @@ impl<T: Transport> Engine<T> {
                 return Err(ErrorCode::Unavailable);
             }
         }
+        let held = portfolio.held();
         let wildcard = portfolio.open_wildcard(&mut self.schedule);
         wildcard.grow(count);
         let added = wanted.channels.unwrap_or(match wildcard.channels.is_empty() {
@@ -278,6 +281,7 @@ impl<T: Transport> Engine<T> {
         self.resume_covered(position, wanted, answer);
         let portfolio = &mut self.sessions[position].portfolio;
         portfolio.regroup(&mut self.schedule);
+        self.stats.left(held, portfolio.held());
         answer.throttle_ms = u32::from(portfolio.interval_of(INHERIT));
         // Names whose channels grew owe a snapshot of their own.
         let session = &mut self.sessions[position];
@@ -327,6 +331,7 @@ impl<T: Transport> Engine<T> {
         let index = self.shared.hub().lookup(name)?;
         let portfolio = &mut self.sessions[position].portfolio;
         let mut member = *portfolio.named_mut(index.0)?;
+        let held = member.held();
         member.named = member.named.without(channels);
         let covered = covered_channels(portfolio.wildcard.as_deref());
         if member.named.is_empty() {
@@ -335,11 +340,14 @@ impl<T: Transport> Engine<T> {
             member.set_channels(member.named.with(covered));
             portfolio.update(member, &mut self.schedule);
         }
+        let still_held = portfolio.find_mut(index.0).map_or(0, |member| member.held());
+        self.stats.left(held, still_held);
         Some(!covered.is_empty())
     }
 
     fn unsubscribe_all(&mut self, position: usize, channels: Channels) -> bool {
         let portfolio = &mut self.sessions[position].portfolio;
+        let held = portfolio.held();
         let Some(wildcard) = portfolio.wildcard.as_mut() else { return false };
         wildcard.channels = wildcard.channels.without(channels);
         let left = wildcard.channels;
@@ -355,6 +363,7 @@ impl<T: Transport> Engine<T> {
             let count = self.shared.hub().symbol_count();
             portfolio.spread_wildcard(count, &mut self.schedule);
         }
+        self.stats.left(held, self.sessions[position].portfolio.held());
         true
     }
 

@@ -14,6 +14,12 @@ pub(crate) enum Failure {
     /// Exit code 3: the configuration is fine, the machine is not (a port in use, a recording
     /// that cannot be read).
     Start(anyhow::Error),
+    /// Exit code 4: nobody answers where the gateway was said to be.
+    Unreachable(anyhow::Error),
+    /// Exit code 5: it answers, but not us: no token, or a wrong one.
+    NotAllowed(anyhow::Error),
+    /// Exit code 6: what was asked for is not there.
+    NotFound(anyhow::Error),
     /// Exit code 1: anything later.
     Running(anyhow::Error),
     /// Exit code 128 and the signal's number, as a shell shows it: a second signal to stop.
@@ -37,6 +43,9 @@ impl Failure {
             Self::Running(_) => 1,
             Self::Config(_) => 2,
             Self::Start(_) => 3,
+            Self::Unreachable(_) => 4,
+            Self::NotAllowed(_) => 5,
+            Self::NotFound(_) => 6,
             Self::Signal { number, .. } => 128 + number,
         };
         // Nobody may be able to read it; the exit code says it too.
@@ -48,7 +57,12 @@ impl Failure {
     pub(crate) fn line(&self) -> String {
         match self {
             // `{:#}` joins the causes with colons; a message of several lines becomes one.
-            Self::Config(error) | Self::Start(error) | Self::Running(error) => {
+            Self::Config(error)
+            | Self::Start(error)
+            | Self::Unreachable(error)
+            | Self::NotAllowed(error)
+            | Self::NotFound(error)
+            | Self::Running(error) => {
                 format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
             }
             Self::Signal { name, .. } => format!("stopped at once by a second signal, {name}"),

@@ -25,18 +25,37 @@ const START_POLL: Duration = Duration::from_millis(5);
 /// Warnings of the feed written to the log in one second; the rest of them is counted.
 const WARNINGS_PER_SECOND: u32 = 5;
 
-/// The feed's totals as of its last poll, for whoever scrapes.
+/// What the feed and its thread have done, as of the last poll.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct FeedTotals(Arc<Mutex<FeedStats>>);
+pub(crate) struct Totals {
+    pub(crate) stats: FeedStats,
+    pub(crate) polls: u64,
+    /// Time spent in them, microseconds.
+    pub(crate) poll_us: u64,
+    /// Time spent applying to the hub what they gave, microseconds.
+    pub(crate) publish_us: u64,
+    /// When the last one came back, on the feed's monotonic clock; 0 before the first.
+    pub(crate) polled_us: u64,
+}
+
+/// The totals, for whoever scrapes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FeedTotals(Arc<Mutex<Totals>>);
 
 impl FeedTotals {
-    pub(crate) fn read(&self) -> FeedStats {
+    pub(crate) fn read(&self) -> Totals {
         // Totals are whole whatever happened to whoever held the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn write(&self, stats: FeedStats) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+    /// One more poll: began, came back with its ticks, had them applied.
+    fn polled(&self, [began, polled, published]: [Moment; 3], stats: FeedStats) {
+        let mut totals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.stats = stats;
+        totals.polls += 1;
+        totals.poll_us += polled.monotonic_us - began.monotonic_us;
+        totals.publish_us += published.monotonic_us - polled.monotonic_us;
+        totals.polled_us = published.monotonic_us;
     }
 }
 
@@ -148,11 +167,13 @@ impl<H: Herald> Driver<'_, H> {
             let polled = self.clock.now();
             batch.clear();
             let next = self.feed.poll(polled.unix_ns, &mut batch);
+            let delivered = self.clock.now();
             if !batch.is_empty() {
                 self.publisher.publish(&batch);
             }
-            self.liveness.beat(self.clock.now());
-            self.totals.write(self.feed.stats());
+            let published = self.clock.now();
+            self.liveness.beat(published);
+            self.totals.polled([polled, delivered, published], self.feed.stats());
             // The first batch lists the symbols, so that there is something to subscribe to.
             while !started && !stop.load(Relaxed) {
                 started = may_start();
@@ -294,7 +315,7 @@ mod tests {
         // A feed that panics is meant to here.
         let _ = thread.join();
         assert!(hub.lookup("AAPL").is_some(), "the batch was published");
-        assert_eq!(totals.read().listings, 1);
+        assert_eq!(totals.read().stats.listings, 1);
         let feed = hub.feed_status();
         assert_eq!(feed.sequence, 2, "live first");
         (feed.status, feed.reason)

@@ -1,5 +1,7 @@
 //! Reads the configuration again and puts in force what can change while the gateway runs.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tickgate_gateway::Reload;
 use tokio::sync::{mpsc, oneshot};
 
@@ -10,12 +12,31 @@ use crate::{
     log::LogHandle,
 };
 
+/// The configuration in force as `/admin/config` shows it: JSON without secrets.
+#[derive(Debug, Clone)]
+pub(crate) struct Effective(Arc<Mutex<String>>);
+
+impl Effective {
+    pub(crate) fn new(text: String) -> Self {
+        Self(Arc::new(Mutex::new(text)))
+    }
+
+    pub(crate) fn get(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, text: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+}
+
 /// What is in force, and where a new configuration comes from and goes to.
 pub(crate) struct Reloader {
     options: Options,
     now: Loaded,
     log: LogHandle,
     gateway: mpsc::Sender<Reload>,
+    effective: Effective,
 }
 
 /// What came of reading again.
@@ -34,8 +55,9 @@ impl Reloader {
         now: Loaded,
         log: LogHandle,
         gateway: mpsc::Sender<Reload>,
+        effective: Effective,
     ) -> Self {
-        Self { options, now, log, gateway }
+        Self { options, now, log, gateway, effective }
     }
 
     /// Reads the same file, environment and flags again. What is valid as a whole is put in force
@@ -72,6 +94,7 @@ impl Reloader {
                 return Err(Failure::Running(anyhow::anyhow!("the gateway takes no settings")));
             }
             self.now = effective;
+            self.effective.set(settings.effective);
         }
         let filter = live.iter().any(|key| key == "log.filter").then_some(settings.log.filter);
         Ok(Outcome { live, after_restart, filter })

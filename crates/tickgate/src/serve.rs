@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use tickgate_gateway::{Asset, Listeners, Parts, Reload};
+use tickgate_gateway::{AdminConfig, Asset, Listeners, Parts, Reload};
 use tickgate_session::Shared;
 use tokio::{
     net::TcpListener,
@@ -22,7 +22,7 @@ use crate::{
     feed_thread::{FeedClock, FeedThread, FeedTotals},
     liveness::{Herald, LOOK_EVERY_US, Liveness},
     log::LogHandle,
-    reload::Reloader,
+    reload::{Effective, Reloader},
     signals::{Signals, Told},
     start::Prepared,
 };
@@ -55,7 +55,7 @@ const TELL_GAPS_EVERY: Duration = Duration::from_secs(1);
 pub(crate) fn run(
     prepared: Prepared,
     log: LogHandle,
-    reloader: impl FnOnce(mpsc::Sender<Reload>) -> Reloader,
+    reloader: impl FnOnce(mpsc::Sender<Reload>, Effective) -> Reloader,
 ) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -69,7 +69,7 @@ pub(crate) fn run(
 async fn serve(
     prepared: Prepared,
     log: LogHandle,
-    reloader: impl FnOnce(mpsc::Sender<Reload>) -> Reloader,
+    reloader: impl FnOnce(mpsc::Sender<Reload>, Effective) -> Reloader,
 ) -> Result<(), Failure> {
     let Prepared { settings, hub, feed, public, admin } = prepared;
     let start = |error: std::io::Error| Failure::Start(error.into());
@@ -119,15 +119,21 @@ async fn serve(
     // Entropy without a dependency: the standard library seeds its hash maps with it.
     let seed = RandomState::new().hash_one(());
     let (gateway, reloads) = mpsc::channel(RELOADS_LIMIT);
-    let mut reloader = reloader(gateway);
+    let effective = Effective::new(settings.effective);
+    let shown = effective.clone();
+    let mut reloader = reloader(gateway, effective);
     let parts = Parts {
         config: settings.gateway,
         shared,
         listeners,
         assets: &ASSETS,
+        admin: AdminConfig {
+            token: settings.admin_token,
+            effective: Box::new(move || shown.get()),
+        },
         figures: Box::new(move || {
-            let mut figures = feed_figures::figures(&totals.read());
-            figures.push(log.figure());
+            let mut figures = feed_figures::figures(&totals.read(), clock.now());
+            figures.extend(log.figures());
             figures
         }),
         seed,

@@ -4,7 +4,7 @@
 
 use std::{future::pending, sync::Arc};
 
-use tickgate_gateway::{Asset, GatewayConfig, GatewayError, Listeners, Parts, run};
+use tickgate_gateway::{AdminConfig, Asset, GatewayConfig, GatewayError, Listeners, Parts, run};
 use tickgate_hub::{Hub, HubConfig};
 use tickgate_protocol::{dialect::Dialect, reply::Reply};
 use tickgate_session::{EngineConfig, Shared};
@@ -60,6 +60,7 @@ impl Gateway {
                 shared,
                 listeners: Listeners { public, admin },
                 assets: ASSETS,
+                admin: AdminConfig::default(),
                 figures: Box::new(Vec::new),
                 seed: 7,
                 reloads: mpsc::channel(1).1,

@@ -273,7 +273,7 @@ fn what_is_not_there_is_refused_by_its_code() {
     world.run_on(TICK_US, TICK_US, 0);
     let [Reply::Error(refusal)] = &world.clients[0].replies()[before..] else { panic!("no error") };
     assert_eq!(refusal.code, ErrorCode::BadMessage);
-    assert_eq!(world.engines[0].stats().refusals, 4);
+    assert_eq!(world.engines[0].stats().refusals(), 4);
     assert_eq!(world.engines[0].stats().commands, 3);
 }
 

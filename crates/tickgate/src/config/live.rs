@@ -68,6 +68,14 @@ impl Changes {
             }
         }
         effective.config = nested(table).try_into()?;
+        // What is not shown is not in the tables either.
+        let secret = &mut effective.config.admin.token;
+        secret.clone_from(&now.config.admin.token);
+        if *secret != read.config.admin.token {
+            after_restart.push("admin.token".to_owned());
+            after_restart.sort_unstable();
+            after_restart.dedup();
+        }
         Ok(Self { effective, live, after_restart })
     }
 }
@@ -103,6 +111,17 @@ mod tests {
             layers.flag("--set", key, value).expect("valid");
         }
         layers.finish().expect("valid")
+    }
+
+    #[test]
+    fn a_secret_survives_and_a_changed_one_needs_a_restart() {
+        let one = loaded(&[("admin.token", "0123456789abcdef")]);
+        let two = loaded(&[("admin.token", "fedcba9876543210"), ("log.filter", "debug")]);
+        let changes = Changes::between(&one, &two).expect("valid");
+        assert_eq!(changes.live, ["log.filter"]);
+        assert_eq!(changes.after_restart, ["admin.token"]);
+        assert!(changes.effective.config.admin.token == one.config.admin.token);
+        assert!(changes.effective.settings().is_ok());
     }
 
     #[test]

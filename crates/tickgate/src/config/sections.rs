@@ -2,7 +2,9 @@
 //!
 //! Numbers are as wide as TOML's; ranges are checked in [`super::check`].
 
-use serde::{Deserialize, Serialize};
+use std::{fmt, path::PathBuf};
+
+use serde::{Deserialize, Serialize, Serializer};
 use tickgate_feed::{replay::ReplayConfig, simulated::SimulatedConfig};
 
 /// `[gateway]`: the public listener and its workers.
@@ -176,11 +178,45 @@ pub(crate) enum FeedKind {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AdminSection {
     pub(crate) listen: String,
+    /// Empty: none.
+    pub(crate) token: Secret,
+    /// Empty: none.
+    pub(crate) token_file: PathBuf,
 }
 
 impl Default for AdminSection {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:7401".to_owned() }
+        Self {
+            listen: "127.0.0.1:7401".to_owned(),
+            token: Secret::default(),
+            token_file: PathBuf::new(),
+        }
+    }
+}
+
+/// A text that is read but never shown: it is written as asterisks wherever it is not empty.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl Secret {
+    /// What is shown instead.
+    pub(crate) const MASK: &'static str = "***";
+
+    fn shown(&self) -> &str {
+        if self.0.is_empty() { "" } else { Self::MASK }
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.shown())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.shown())
     }
 }
 
@@ -190,11 +226,12 @@ impl Default for AdminSection {
 pub(crate) struct LogSection {
     pub(crate) filter: String,
     pub(crate) format: LogFormat,
+    pub(crate) lines_per_second: u32,
 }
 
 impl Default for LogSection {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Human }
+        Self { filter: "info".to_owned(), format: LogFormat::Human, lines_per_second: 100 }
     }
 }
 

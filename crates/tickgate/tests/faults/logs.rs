@@ -10,7 +10,8 @@ use crate::{
 };
 
 /// Every connection is worth several lines.
-const LOUD: &str = "[log]\nfilter = \"trace\"\n[feed.simulated]\nsymbols = 20\n";
+const LOUD: &str =
+    "[log]\nfilter = \"trace\"\nlines_per_second = 1_000_000\n[feed.simulated]\nsymbols = 20\n";
 
 /// Connections that make more lines than the log's buffer and a pipe hold together: 4,096 lines,
 /// and 64 KiB of a hundred bytes each.

@@ -68,8 +68,8 @@ fn limits_of_sessions_change_for_who_comes_next_or_at_once() {
     assert!(line.contains("limits.subscription_limit session.first_command_limit_ms"), "{line}");
     assert_eq!(idle.read_to_the_end(), crate::client::End::Close(4_503));
     let line = gateway.logged("session ended");
-    let age_s = line.split_whitespace().find_map(|word| word.strip_prefix("age_s="));
-    assert!(age_s.and_then(|s| s.parse::<u64>().ok()).is_some_and(|s| s < 10), "{line}");
+    let duration_s = line.split_whitespace().find_map(|word| word.strip_prefix("duration_s="));
+    assert!(duration_s.and_then(|s| s.parse::<f64>().ok()).is_some_and(|s| s < 10.0), "{line}");
     let mut late = Client::connect(&gateway.address).expect("accepted");
     late.subscribe(&["AAPL", "MSFT"], Channels::DEFAULT, 100).expect("connected");
     let both =

@@ -1,4 +1,4 @@
-//! Log lines on stderr, human or JSON.
+//! Log lines on stderr, human or JSON: each kind limited by the second, each line one line.
 //!
 //! A thread of its own writes them, so that a reader that does not keep up, a full disk or a closed
 //! pipe never holds up whoever has something to say.
@@ -10,6 +10,9 @@
 //! A line that stderr refuses (a full disk, a closed pipe) is gone without being counted: the
 //! system took it from the buffer.
 
+mod flood;
+mod line;
+
 use std::{
     io::{self, IsTerminal},
     sync::Arc,
@@ -17,27 +20,32 @@ use std::{
 
 use tickgate_gateway::{Figure, FigureKind};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, fmt::format};
 
 use crate::{
     config::{LogFormat, LogSettings},
     failure::Failure,
 };
 
+use flood::Flood;
+use line::{Limited, Style};
+
 /// Lines that may wait for stderr.
 const LINES_LIMIT: usize = 4_096;
 
+/// Sets another filter; a function because its type names every layer.
+type Refilter = Arc<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+
 /// The log of the process. Dropped, it gives what waits a second to be written.
 pub(crate) struct Log {
-    /// Sets another filter; kept as a function because its type names every layer.
-    refilter: Arc<dyn Fn(EnvFilter) -> bool + Send + Sync>,
+    refilter: Refilter,
     lost: ErrorCounter,
     _guard: WorkerGuard,
 }
 
 /// Changes and watches a running log.
 pub(crate) struct LogHandle {
-    refilter: Arc<dyn Fn(EnvFilter) -> bool + Send + Sync>,
+    refilter: Refilter,
     lost: ErrorCounter,
 }
 
@@ -55,21 +63,34 @@ impl Log {
             .thread_name("tickgate-log")
             .finish(io::stderr());
         let lost = writer.error_counter();
-        let lines = tracing_subscriber::fmt().with_writer(writer).with_env_filter(filter);
+        let lines = tracing_subscriber::fmt()
+            .with_writer(writer)
+            .with_env_filter(filter)
+            .log_internal_errors(false);
+        let flood = Flood::new(settings.lines_per_second);
         let colours = io::stderr().is_terminal();
-        let (refilter, installed): (Arc<dyn Fn(EnvFilter) -> bool + Send + Sync>, _) =
-            match settings.format {
-                LogFormat::Human => {
-                    let lines = lines.with_ansi(colours).with_target(false).with_filter_reloading();
-                    let handle = lines.reload_handle();
-                    (Arc::new(move |filter| handle.reload(filter).is_ok()), lines.try_init())
-                }
-                LogFormat::Json => {
-                    let lines = lines.json().flatten_event(true).with_filter_reloading();
-                    let handle = lines.reload_handle();
-                    (Arc::new(move |filter| handle.reload(filter).is_ok()), lines.try_init())
-                }
-            };
+        let (refilter, installed): (Refilter, _) = match settings.format {
+            LogFormat::Human => {
+                let style = if colours { Style::Coloured } else { Style::Plain };
+                let inner = format().with_ansi(colours).with_target(false);
+                let lines = lines
+                    .with_ansi(colours)
+                    .event_format(Limited::new(inner, flood, style))
+                    .with_filter_reloading();
+                let handle = lines.reload_handle();
+                (Arc::new(move |filter| handle.reload(filter).is_ok()), lines.try_init())
+            }
+            LogFormat::Json => {
+                let inner = format().json().flatten_event(true).with_ansi(false);
+                let lines = lines
+                    .with_ansi(false)
+                    .fmt_fields(format::JsonFields::new())
+                    .event_format(Limited::new(inner, flood, Style::Json))
+                    .with_filter_reloading();
+                let handle = lines.reload_handle();
+                (Arc::new(move |filter| handle.reload(filter).is_ok()), lines.try_init())
+            }
+        };
         installed.map_err(|error| Failure::Running(anyhow::anyhow!(error)))?;
         // A panic's own way to stderr would hold its thread up there, and look unlike a log line.
         std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
@@ -96,14 +117,26 @@ impl LogHandle {
         self.lost.dropped_lines() as u64
     }
 
-    /// The figure for `/metrics`.
-    pub(crate) fn figure(&self) -> Figure {
-        Figure {
-            name: "tickgate_log_lines_lost_total",
-            help: "Log lines lost because stderr did not take them in time",
+    /// Lines that were not written since the start, and why, for `/metrics`.
+    pub(crate) fn figures(&self) -> [Figure; 2] {
+        let figure = |name, help, value: u64| Figure {
+            name,
+            help,
             label: None,
             kind: FigureKind::Counter,
-            value: self.lost() as f64,
-        }
+            value: value as f64,
+        };
+        [
+            figure(
+                "tickgate_log_lines_lost_total",
+                "Log lines lost because stderr did not take them in time",
+                self.lost(),
+            ),
+            figure(
+                "tickgate_log_lines_suppressed_total",
+                "Log lines not written because too many of their kind came in a second",
+                flood::suppressed(),
+            ),
+        ]
     }
 }
