@@ -183,6 +183,19 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_that_left_whole_is_not_waited_for() {
+        let mut outbound = Outbound::default();
+        let mut socket = Script { takes: vec![100], got: Vec::new() };
+        outbound.send(b"whole", &mut socket, 0).unwrap();
+        assert!(outbound.is_empty() && !outbound.is_mid_frame());
+        outbound.control.extend_from_slice(b"reply");
+        assert!(!outbound.is_empty() && !outbound.is_mid_frame());
+        assert!(!outbound.flush(&mut socket, 9_000_000).unwrap());
+        assert_eq!(outbound.waiting_us(9_000_007), 7, "the reply waits, and since now");
+        assert_eq!((outbound.control_len(), outbound.allocated() >= 5), (5, true));
+    }
+
+    #[test]
     fn what_has_left_is_forgotten_though_more_keeps_coming() {
         let mut outbound = Outbound::default();
         let mut socket = Script { takes: Vec::new(), got: Vec::new() };
