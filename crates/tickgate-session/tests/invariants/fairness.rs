@@ -140,3 +140,15 @@ fn under_a_small_budget_the_wildcards_symbols_come_in_turns() {
         assert!(most <= least.map(|least| least + 2).as_ref(), "{throttle_ms} ms: {counts:?}");
     }
 }
+
+#[test]
+fn under_a_small_budget_no_interval_lives_on_what_others_leave() {
+    let entries = squeezed(|names| {
+        let wildcard = quotes(&["*".into()], 50);
+        vec![quotes(&names[..8], 25), quotes(&names[8..16], 30), wildcard]
+    });
+    let counts = counts(&entries);
+    assert_eq!(counts.len(), 24, "{counts:?}");
+    let (least, most) = (counts.values().min(), counts.values().max());
+    assert!(most <= least.map(|least| 2 * least).as_ref(), "{counts:?}");
+}
