@@ -225,7 +225,6 @@ impl Sampler<'_> {
         start: Checkpoint,
     ) -> Sampled {
         let before = *member;
-        let cursor = C::cursor(member);
         if let Err(Busy) = self.redefine(member, symbol, record.id) {
             self.frame.undo(start);
             *member = before;
@@ -239,9 +238,9 @@ impl Sampler<'_> {
             *member = before;
             return Sampled::Full;
         }
-        self.moved::<C, N>(member, cursor, record.sequence);
-        // The other channel's cursor; this one's has moved on.
         self.stats.left(before.forgotten(member), 0);
+        // In full, so it is a join, which passes nothing over.
+        self.moved::<C, N>(member, NEVER, record.sequence);
         Sampled::Done
     }
 

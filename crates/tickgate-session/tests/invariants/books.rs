@@ -144,8 +144,10 @@ fn count(entry: &Entry, stats: &mut EngineStats) {
 
 #[test]
 fn an_engine_counts_what_it_says() {
-    for plan in [CALM, Plan { stalls: true, credit: true, budget: true, tape_capacity: 16, ..CALM }]
-    {
+    for plan in [
+        Plan { upheaval: true, ..CALM },
+        Plan { stalls: true, credit: true, budget: true, tape_capacity: 16, ..CALM },
+    ] {
         for seed in seeds().take(10) {
             let run = run(Plan { seed, ..plan });
             let (engine, told) = (&run.stats[0], counted(&run));
