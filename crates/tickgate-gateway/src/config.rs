@@ -23,7 +23,7 @@ pub struct GatewayConfig {
     /// refused with 503.
     pub handover_wait: Duration,
     /// Connections that may be in HTTP (not yet upgraded) at once, for each listener; default
-    /// 768. Past it nothing is accepted: connections wait in the kernel's backlog.
+    /// 512. Past it nothing is accepted: connections wait in the kernel's backlog.
     pub http_connection_limit: usize,
     /// New connections a second on the public listener; default 2,000. Past it they are answered
     /// with 503 and a `Retry-After` that differs from client to client.
@@ -65,7 +65,7 @@ impl Default for GatewayConfig {
             session_limit: 50_000,
             handover_limit: 1_024,
             handover_wait: Duration::from_secs(1),
-            http_connection_limit: 768,
+            http_connection_limit: 512,
             connections_per_second: 2_000,
             connection_burst: 10_000,
             address_connection_limit: 1_024,

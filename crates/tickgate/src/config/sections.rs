@@ -41,7 +41,7 @@ impl Default for GatewaySection {
             session_limit: 50_000,
             handover_limit: 1_024,
             handover_wait_ms: 1_000,
-            http_connection_limit: 768,
+            http_connection_limit: 512,
             connections_per_second: 2_000,
             connection_burst: 10_000,
             address_connection_limit: 1_024,

@@ -98,8 +98,8 @@ fn limits_that_the_descriptors_cannot_hold_are_told_at_the_start() {
         let output = child.wait_with_output().expect("a child can be waited for");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    // 768 connections in HTTP on two listeners, and 68 for everything else.
-    let fits = 9_000 - 2 * 768 - 68;
+    // 512 connections in HTTP on two listeners, and 68 for everything else.
+    let fits = 9_000 - 2 * 512 - 68;
     let printed = start(fits + 1);
     let warning = format!("gateway.session_limit = {} cannot be reached", fits + 1);
     assert!(printed.contains(&warning), "{printed}");
