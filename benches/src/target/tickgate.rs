@@ -51,14 +51,14 @@ fn config(job: &Job, address: SocketAddr, admin: SocketAddr) -> String {
     format!(
         "[gateway]\nlisten = \"{address}\"\nworkers = 1\n\
          [admin]\nlisten = \"{admin}\"\n\
-         [session]\ndrain_age_ms = {drain_age_ms}\nsilence_limit_ms = {silence_limit_ms}\n\
+         [session]\ndrain_age_ms = {drain_age_ms}\nclient_silence_limit_ms = {client_silence_limit_ms}\n\
          [log]\nfilter = \"warn\"\n\
          [feed]\nkind = \"simulated\"\n\
          [feed.simulated]\nsymbols = {symbols}\nticks_per_second = {ticks_per_second}\n\
          zipf_exponent = 0.0\nburst_factor = 1\nhalts_per_hour = 0\n",
         drain_age_ms = job.drain_age_ms,
         // A stalled session answers no ping either.
-        silence_limit_ms = job.drain_age_ms.max(DEFAULT_SILENCE_LIMIT_MS),
+        client_silence_limit_ms = job.drain_age_ms.max(DEFAULT_SILENCE_LIMIT_MS),
         symbols = job.load.universe,
         ticks_per_second = job.load.ticks_per_second,
     )
