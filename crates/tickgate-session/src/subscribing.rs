@@ -43,6 +43,7 @@ impl<T: Transport> Engine<T> {
         };
         let tapes = wanted.resume.as_ref().map(Tapes::new);
         let mut joining = Joining::default();
+        let mut refused_wildcard = false;
         for name in &wanted.symbols {
             let result = if name == WILDCARD {
                 self.subscribe_all(position, wanted, tapes.as_ref(), &mut joining, &mut answer)
@@ -52,6 +53,8 @@ impl<T: Transport> Engine<T> {
             };
             match result {
                 Ok(()) => answer.count += 1,
+                // `check_names` bounds the others, but nobody knows before whether `*` can be had.
+                Err(_) if name == WILDCARD && std::mem::replace(&mut refused_wildcard, true) => {}
                 Err(code) => answer.rejected.push(Rejected { symbol: shortened(name), code }),
             }
         }

@@ -264,6 +264,7 @@ fn a_command_of_many_names_does_what_as_many_commands_do() {
                 };
                 let told = together.subscribe(&wanted);
                 let mut sum = (0, 0, 0, Resumed { count: 0, fresh: 0 });
+                let mut refused_wildcards = 0;
                 for name in &wanted.symbols {
                     let wanted = Subscribe { symbols: vec![name.clone()], ..wanted.clone() };
                     let each = apart.subscribe(&wanted);
@@ -271,10 +272,13 @@ fn a_command_of_many_names_does_what_as_many_commands_do() {
                     sum.0 += each.0;
                     sum.1 += each.1;
                     sum.2 = each.2;
+                    refused_wildcards += if name == WILDCARD { each.1 } else { 0 };
                     sum.3.count += each.3.count;
                     sum.3.fresh += each.3.fresh;
                 }
                 together.forget_readies();
+                // In one answer it is listed once.
+                sum.1 -= refused_wildcards.saturating_sub(1);
                 assert_eq!((told.0, told.1, told.2), (sum.0, sum.1, sum.2), "{case}");
                 if !wanted.symbols.iter().any(|name| name == WILDCARD) {
                     assert_eq!(told.3, sum.3, "{case}");
