@@ -379,6 +379,23 @@ mod tests {
     }
 
     #[test]
+    fn who_leaves_is_forgotten_among_those_that_moved() {
+        let mut schedule = schedule();
+        let mut portfolio = portfolio(&mut schedule);
+        portfolio.connection_throttle_ms = 200;
+        portfolio.regroup(&mut schedule);
+        assert_eq!(portfolio.groups[0].moved.len(), MEMBERS);
+        for member in &mut portfolio.groups[0].members {
+            member.named = if member.symbol % 2 == 0 { Channels::DEFAULT } else { Channels::NONE };
+        }
+        portfolio.release(&mut schedule);
+        assert_eq!(portfolio.count(), MEMBERS / 2);
+        let moved = &portfolio.groups[0].moved;
+        assert_eq!(moved.len(), MEMBERS / 2);
+        assert!(moved.iter().all(|each| each.symbol % 2 == 0));
+    }
+
+    #[test]
     fn moving_each_by_name_costs_one_look_at_all() {
         let mut schedule = schedule();
         let mut portfolio = portfolio(&mut schedule);
