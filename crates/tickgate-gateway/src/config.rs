@@ -1,6 +1,8 @@
 //! What the caller of a gateway decides; checked by the caller, immutable afterwards.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
+
+use crate::admin::Token;
 
 use crate::network::Network;
 
@@ -21,7 +23,7 @@ pub struct GatewayConfig {
     /// refused with 503.
     pub handover_wait: Duration,
     /// Connections that may be in HTTP (not yet upgraded) at once, for each listener; default
-    /// 4,096. Past it nothing is accepted: connections wait in the kernel's backlog.
+    /// 512. Past it nothing is accepted: connections wait in the kernel's backlog.
     pub http_connection_limit: usize,
     /// New connections a second on the public listener; default 2,000. Past it they are answered
     /// with 503 and a `Retry-After` that differs from client to client.
@@ -47,8 +49,13 @@ pub struct GatewayConfig {
     /// `TCP_NOTSENT_LOWAT` of a session's socket, bytes; default 16 KiB. Above it the kernel
     /// takes nothing more, whatever its buffer could hold.
     pub not_sent_limit_bytes: u32,
-    /// Longest time sessions get to leave when the gateway stops; default 5 s.
+    /// Longest time sessions get to leave when the gateway stops; default 5 s. Closes are spread
+    /// over all but the last 1.25 s of it, which is what the last of them needs to be answered.
     pub drain_within: Duration,
+    /// Memory the gateway may use, bytes; default 0: that of its control group, where there is
+    /// one with a limit. Above 85 % of it handshakes are refused with 503, above 92 % the slowest
+    /// sessions are closed as overloaded until it is below.
+    pub memory_limit_bytes: u64,
 }
 
 impl Default for GatewayConfig {
@@ -58,7 +65,7 @@ impl Default for GatewayConfig {
             session_limit: 50_000,
             handover_limit: 1_024,
             handover_wait: Duration::from_secs(1),
-            http_connection_limit: 4_096,
+            http_connection_limit: 512,
             connections_per_second: 2_000,
             connection_burst: 10_000,
             address_connection_limit: 1_024,
@@ -69,9 +76,35 @@ impl Default for GatewayConfig {
             send_buffer_bytes: 16 * 1024,
             not_sent_limit_bytes: 16 * 1024,
             drain_within: Duration::from_secs(5),
+            memory_limit_bytes: 0,
         }
     }
 }
+
+/// How the admin listener treats who asks.
+pub struct AdminConfig {
+    /// Bearer token that every request needs but those for `/healthz` and `/readyz`. Without one
+    /// anybody is answered who reaches the listener: bind it to loopback then.
+    pub token: Option<Token>,
+    /// Asked for the answer of `/admin/config`.
+    pub effective: ConfigSource,
+}
+
+impl Default for AdminConfig {
+    /// No token, and nothing told of the configuration.
+    fn default() -> Self {
+        Self { token: None, effective: Box::new(|| "{}".to_owned()) }
+    }
+}
+
+impl fmt::Debug for AdminConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminConfig").field("token", &self.token).finish_non_exhaustive()
+    }
+}
+
+/// Asked for the configuration in force, as a JSON object without secrets; must answer at once.
+pub type ConfigSource = Box<dyn Fn() -> String + Send + Sync>;
 
 /// A file of the page, served by the public listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,6 +17,10 @@ pub(crate) struct Counters {
     pub(crate) upgraded: AtomicU64,
     /// Handshakes answered with 101 whose socket never reached a worker.
     pub(crate) upgrades_lost: AtomicU64,
+    /// Memory in use at the last look, bytes; 0 without a limit.
+    pub(crate) memory_used_bytes: AtomicU64,
+    /// What it may come to, bytes; 0 without a limit.
+    pub(crate) memory_limit_bytes: AtomicU64,
     refused: [AtomicU64; Refusal::LABELS.len()],
     turned_away: [AtomicU64; TurnedAway::LABELS.len()],
 }

@@ -23,6 +23,7 @@ use crate::{
     counters::{Counters, count},
     handshake::Refusal,
     listener::Peer,
+    live::Live,
     retry::RetryAfter,
     socket,
     worker::Handover,
@@ -30,7 +31,7 @@ use crate::{
 
 /// The way from the listener to the workers.
 pub(crate) struct Dispatcher {
-    config: GatewayConfig,
+    config: Arc<Live>,
     counters: Arc<Counters>,
     retry: Arc<RetryAfter>,
     doors: Vec<Door>,
@@ -38,6 +39,7 @@ pub(crate) struct Dispatcher {
     total: Arc<AtomicUsize>,
     sessions: AtomicU64,
     draining: AtomicBool,
+    short_of_memory: AtomicBool,
 }
 
 /// One worker as the dispatcher sees it.
@@ -89,7 +91,7 @@ pub(crate) struct Reservation {
 
 impl Dispatcher {
     pub(crate) fn new(
-        config: GatewayConfig,
+        config: Arc<Live>,
         counters: Arc<Counters>,
         senders: Vec<mpsc::Sender<Handover>>,
         retry: Arc<RetryAfter>,
@@ -103,6 +105,7 @@ impl Dispatcher {
             total: Arc::default(),
             sessions: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            short_of_memory: AtomicBool::new(false),
         }
     }
 
@@ -111,8 +114,21 @@ impl Dispatcher {
         self.draining.store(true, Relaxed);
     }
 
-    pub(crate) fn config(&self) -> &GatewayConfig {
-        &self.config
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        self.short_of_memory.load(Relaxed)
+    }
+
+    /// While short of memory every reservation is refused.
+    pub(crate) fn set_short_of_memory(&self, is_short: bool) {
+        self.short_of_memory.store(is_short, Relaxed);
+    }
+
+    pub(crate) fn config(&self) -> Arc<GatewayConfig> {
+        self.config.now()
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -130,13 +146,17 @@ impl Dispatcher {
     /// Cancelled, it holds no place.
     ///
     /// # Errors
-    /// [`Refusal::Full`] at the session limit, at once; [`Refusal::Busy`] when no worker took one
-    /// in time; [`Refusal::Draining`].
+    /// [`Refusal::Full`] at the session limit and [`Refusal::Memory`], at once; [`Refusal::Busy`]
+    /// when no worker took one in time; [`Refusal::Draining`].
     pub(crate) async fn reserve(&self) -> Result<Reservation, Refusal> {
-        if self.draining.load(Relaxed) {
+        if self.is_draining() {
             return Err(Refusal::Draining);
         }
-        let total = Counted::below(&self.total, self.config.session_limit).ok_or(Refusal::Full)?;
+        if self.is_short_of_memory() {
+            return Err(Refusal::Memory);
+        }
+        let config = self.config.now();
+        let total = Counted::below(&self.total, config.session_limit).ok_or(Refusal::Full)?;
         let mut doors: Vec<&Door> = self.doors.iter().collect();
         doors.sort_by_key(|door| door.load.load(Relaxed));
         for door in &doors {
@@ -147,7 +167,7 @@ impl Dispatcher {
         // All are full, or their workers gone: in line at the least loaded that is there.
         let open = doors.into_iter().find(|door| !door.sender.is_closed()).ok_or(Refusal::Busy)?;
         let load = Counted::add(&open.load);
-        let room = timeout(self.config.handover_wait, open.sender.clone().reserve_owned()).await;
+        let room = timeout(config.handover_wait, open.sender.clone().reserve_owned()).await;
         match room {
             Ok(Ok(permit)) => Ok(Reservation { load, total, permit }),
             // It stopped taking sessions meanwhile.
@@ -165,12 +185,15 @@ impl Dispatcher {
         reservation: Reservation,
         dialect: Dialect,
         peer: Peer,
+        user_agent: Option<Box<str>>,
     ) {
         let Reservation { load, total, permit } = reservation;
         let Peer { address: peer, seat } = peer;
         let seat = Seat { _load: load, _total: total, _address: seat };
         let handover = match upgrade.await {
-            Ok(upgraded) => self.unwrap(upgraded, seat, dialect, peer),
+            Ok(upgraded) => self
+                .unwrap(upgraded, seat, dialect, peer)
+                .map(|handover| Handover { user_agent, ..handover }),
             Err(error) => Err(error.to_string()),
         };
         match handover {
@@ -196,17 +219,35 @@ impl Dispatcher {
             .downcast::<TokioIo<TcpStream>>()
             .map_err(|_| "the connection is not a plain socket".to_owned())?;
         let stream = parts.io.into_inner();
-        socket::prepare(&stream, &self.config).map_err(|error| error.to_string())?;
+        socket::prepare(&stream, &self.config.now()).map_err(|error| error.to_string())?;
         // Leaves this runtime's reactor; the worker registers it with its own.
         let stream = stream.into_std().map_err(|error| error.to_string())?;
         let session = self.sessions.fetch_add(1, Relaxed) + 1;
-        Ok(Handover { stream, read_ahead: parts.read_buf.to_vec(), dialect, session, peer, seat })
+        let read_ahead = parts.read_buf.to_vec();
+        let user_agent = None;
+        Ok(Handover { stream, read_ahead, dialect, session, peer, user_agent, seat })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::Read,
+        net::{TcpListener as StdListener, TcpStream as StdStream},
+        thread,
+        time::Duration,
+    };
+
+    use tickgate_hub::{Hub, HubConfig};
+    use tickgate_protocol::close::CloseReason;
+    use tickgate_session::{EngineConfig, Shared};
+    use tokio::{runtime::Builder, sync::oneshot};
+
     use super::*;
+    use crate::{
+        clock::Clock,
+        worker::{self, Control, Inbox, WorkerSetup},
+    };
 
     fn dispatcher(
         workers: usize,
@@ -215,8 +256,9 @@ mod tests {
     ) -> (Dispatcher, Vec<mpsc::Receiver<Handover>>) {
         let (senders, receivers) = (0..workers).map(|_| mpsc::channel(handover_limit)).unzip();
         let config = GatewayConfig { session_limit, handover_limit, ..GatewayConfig::default() };
+        let live = Arc::new(Live::new(config));
         let retry = Arc::new(RetryAfter::new(1));
-        (Dispatcher::new(config, Arc::default(), senders, retry), receivers)
+        (Dispatcher::new(live, Arc::default(), senders, retry), receivers)
     }
 
     async fn places(dispatcher: &Dispatcher, count: usize) -> Vec<Reservation> {
@@ -257,7 +299,7 @@ mod tests {
         let _places = places(&crowded, 2).await;
         let start = tokio::time::Instant::now();
         assert_eq!(crowded.reserve().await.err(), Some(Refusal::Busy));
-        assert_eq!(start.elapsed(), crowded.config.handover_wait);
+        assert_eq!(start.elapsed(), crowded.config.now().handover_wait);
         assert_eq!(crowded.total.load(Relaxed), 2, "a refusal holds no place");
         assert_eq!(loads(&crowded), [1, 1]);
     }
@@ -267,7 +309,7 @@ mod tests {
         let (crowded, _receivers) = dispatcher(1, 1, 100);
         let mut places = places(&crowded, 1).await;
         let (taken, ()) = tokio::join!(crowded.reserve(), async {
-            tokio::time::sleep(crowded.config.handover_wait / 2).await;
+            tokio::time::sleep(crowded.config.now().handover_wait / 2).await;
             places.clear();
         });
         assert!(taken.is_ok());
@@ -285,9 +327,77 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_gateway_short_of_memory_takes_nobody_until_it_has_some() {
+        let (dispatcher, _receivers) = dispatcher(1, 8, 100);
+        dispatcher.set_short_of_memory(true);
+        assert_eq!(dispatcher.reserve().await.err(), Some(Refusal::Memory));
+        dispatcher.set_short_of_memory(false);
+        assert!(dispatcher.reserve().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_session_limit_that_was_lowered_holds_for_who_comes_next() {
+        let (dispatcher, _receivers) = dispatcher(1, 8, 100);
+        let mut places = places(&dispatcher, 3).await;
+        let lower = GatewayConfig { session_limit: 2, ..GatewayConfig::default() };
+        dispatcher.config.replace(lower);
+        assert_eq!(dispatcher.reserve().await.err(), Some(Refusal::Full));
+        places.truncate(1);
+        assert!(dispatcher.reserve().await.is_ok(), "who is there stays, and one more has room");
+    }
+
+    #[tokio::test]
     async fn a_draining_gateway_takes_nobody() {
         let (dispatcher, _receivers) = dispatcher(1, 8, 100);
         dispatcher.drain();
         assert_eq!(dispatcher.reserve().await.err(), Some(Refusal::Draining));
+    }
+
+    /// Such a client was answered 101 already, and would else see its connection end unexplained.
+    #[test]
+    fn who_was_let_in_before_a_drain_is_told_of_it_by_a_worker_that_drains_already() {
+        let hub = HubConfig { workers: 1, symbol_limit: 4, ..HubConfig::default() };
+        let hub = Hub::new(hub, 1).expect("sizes are valid");
+        let shared = Shared::new(hub, EngineConfig::default()).expect("valid");
+        let (door, handovers) = mpsc::channel(1);
+        let (control, controls) = mpsc::channel(1);
+        let live = Arc::new(Live::new(GatewayConfig::default()));
+        let retry = Arc::new(RetryAfter::new(1));
+        let dispatcher = Dispatcher::new(live, Arc::default(), vec![door], retry);
+        let setup = WorkerSetup {
+            shared,
+            index: 0,
+            seed: 1,
+            clock: Clock::start(),
+            inbox: Inbox { handovers, controls },
+            handover_batch: 1,
+        };
+        let running = thread::spawn(move || worker::run(setup, oneshot::channel().0));
+        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        let Reservation { load, total, permit } =
+            runtime.block_on(dispatcher.reserve()).expect("room");
+        let seat = Seat { _load: load, _total: total, _address: None };
+
+        // Long enough for its turn to be looked at, which comes every quarter of a second.
+        control.blocking_send(Control::Drain(Duration::from_secs(1))).expect("it runs");
+        let (ask, answer) = oneshot::channel();
+        control.blocking_send(Control::Stats(ask)).expect("it runs");
+        assert_eq!(answer.blocking_recv().expect("it waits for who was let in").sessions, 0);
+
+        let listener = StdListener::bind("127.0.0.1:0").expect("a port");
+        let mut far = StdStream::connect(listener.local_addr().expect("bound")).expect("connects");
+        let (stream, peer) = listener.accept().expect("it connects");
+        stream.set_nonblocking(true).expect("an option");
+        let (read_ahead, dialect) = (Vec::new(), Dialect::Json);
+        let user_agent = None;
+        permit.send(Handover { stream, read_ahead, dialect, session: 1, peer, user_agent, seat });
+        let mut heard = Vec::new();
+        far.read_to_end(&mut heard).expect("an end");
+        running.join().expect("it ends in order");
+        let position = |bytes: &[u8]| heard.windows(bytes.len()).position(|part| part == bytes);
+        let code = CloseReason::Draining.code().to_be_bytes();
+        let close = [&code[..], CloseReason::Draining.name().as_bytes()].concat();
+        let places = [&br#""welcome""#[..], br#""draining""#, &close].map(position);
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}");
     }
 }

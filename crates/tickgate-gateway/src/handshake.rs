@@ -64,6 +64,9 @@ pub enum Refusal {
     /// Workers that cannot keep up with handshakes.
     #[error("the gateway is busy: try again later")]
     Busy,
+    /// Memory is near its limit.
+    #[error("the gateway is short of memory: try again later")]
+    Memory,
     /// The gateway is shutting down.
     #[error("the gateway is shutting down: reconnect elsewhere or later")]
     Draining,
@@ -71,7 +74,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The metric labels, by [`Refusal::position`].
-    pub(crate) const LABELS: [&'static str; 11] = [
+    pub(crate) const LABELS: [&'static str; 12] = [
         "method",
         "http_version",
         "no_upgrade",
@@ -82,6 +85,7 @@ impl Refusal {
         "origin",
         "full",
         "busy",
+        "memory",
         "draining",
     ];
 
@@ -98,7 +102,8 @@ impl Refusal {
             Self::Origin { .. } => 7,
             Self::Full => 8,
             Self::Busy => 9,
-            Self::Draining => 10,
+            Self::Memory => 10,
+            Self::Draining => 11,
         }
     }
 
@@ -117,7 +122,9 @@ impl Refusal {
             Self::NoUpgrade | Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             Self::Key | Self::Body | Self::Subprotocol => StatusCode::BAD_REQUEST,
             Self::Origin { .. } => StatusCode::FORBIDDEN,
-            Self::Full | Self::Busy | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::Busy | Self::Memory | Self::Draining => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -143,7 +150,7 @@ impl Refusal {
                     set(header::SEC_WEBSOCKET_VERSION, "13");
                 }
             }
-            Self::Full | Self::Busy | Self::Draining => {
+            Self::Full | Self::Busy | Self::Memory | Self::Draining => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));
             }
             Self::HttpVersion { .. }
@@ -477,6 +484,7 @@ mod tests {
             Refusal::Origin { origin: String::new() },
             Refusal::Full,
             Refusal::Busy,
+            Refusal::Memory,
             Refusal::Draining,
         ];
         assert_eq!(refusals.each_ref().map(Refusal::label), Refusal::LABELS);

@@ -11,7 +11,8 @@
 //! - `handover`: takes the raw socket out of HTTP and gives it to the least loaded worker;
 //! - `echo`: the route for conformance suites, off by default;
 //! - `worker`: one thread, one session engine; `socket`: what the engine sees of a connection;
-//! - `admin`, `metrics`, `counters`: what an operator sees;
+//! - `live`: settings that change while it runs; `memory`: what happens when memory is short;
+//! - `admin`, `metrics`, `counters`: what an operator sees; `text`: what clients say of themselves;
 //! - [`clock`]: what time it is.
 
 pub mod config;
@@ -40,14 +41,24 @@ mod worker;
 
 mod socket;
 
+mod live;
+
+mod memory;
+
 mod admin;
 
 mod metrics;
 
 mod counters;
 
+mod text;
+
 pub mod clock;
 
-pub use config::{Asset, Figure, FigureKind, FigureSource, GatewayConfig};
+pub use admin::{Token, TokenError};
+pub use config::{
+    AdminConfig, Asset, ConfigSource, Figure, FigureKind, FigureSource, GatewayConfig,
+};
+pub use live::Reload;
 pub use network::{Network, NetworkError};
 pub use run::{GatewayError, Listeners, Parts, run};

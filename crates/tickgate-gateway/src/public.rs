@@ -18,10 +18,17 @@ use crate::{
     handover::Dispatcher,
     handshake::{self, Refusal},
     listener::Peer,
+    text::clean,
 };
 
 /// Where the stream is.
 pub(crate) const STREAM_PATH: &str = "/v1/stream";
+
+/// Characters kept of what a client calls itself.
+const USER_AGENT_LIMIT: usize = 80;
+
+/// Characters logged of a refusal, which may quote the client.
+const REFUSAL_LIMIT: usize = 200;
 
 /// The page loads its own files and talks to its own gateway; it runs nothing inline, is framed
 /// by nobody and reaches nobody else.
@@ -57,12 +64,16 @@ async fn stream(
         Ok(reservation) => reservation,
         Err(refusal) => return refuse(&dispatcher, &peer, &refusal),
     };
+    let user_agent = request
+        .headers()
+        .get(header::USER_AGENT)
+        .map(|value| clean(value.as_bytes(), USER_AGENT_LIMIT).to_string().into_boxed_str());
     let upgrade = hyper::upgrade::on(&mut request);
     let answer = accepted.response();
     count(&dispatcher.counters().upgraded);
     // It can complete only after this answer has left, hence a task of its own.
     tokio::spawn(async move {
-        dispatcher.hand_over(upgrade, reservation, accepted.dialect, peer).await;
+        dispatcher.hand_over(upgrade, reservation, accepted.dialect, peer, user_agent).await;
     });
     answer
 }
@@ -90,7 +101,9 @@ async fn echo(
 
 fn refuse(dispatcher: &Dispatcher, peer: &Peer, refusal: &Refusal) -> Response {
     dispatcher.counters().refuse(refusal);
-    tracing::debug!(peer = %peer.address, reason = refusal.label(), %refusal, "handshake refused");
+    let said = clean(refusal.to_string().as_bytes(), REFUSAL_LIMIT).to_string();
+    let (peer, reason) = (peer.address, refusal.label());
+    tracing::debug!(%peer, reason, refusal = %said, "handshake refused");
     refusal.response(dispatcher.retry().seconds())
 }
 

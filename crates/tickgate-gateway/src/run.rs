@@ -1,22 +1,31 @@
 //! The life of a gateway: start workers, accept, drain, stop.
 
-use std::{io, sync::Arc, thread};
+use std::{
+    future::pending,
+    io,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 
 use tickgate_session::Shared;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
     task::JoinSet,
+    time::timeout,
 };
 
 use crate::{
-    admin::{self, Admin, drain_workers},
+    admin::{self, Admin, tell_workers},
     admission::Admission,
     clock::Clock,
-    config::{Asset, FigureSource, GatewayConfig},
+    config::{AdminConfig, Asset, FigureSource, GatewayConfig},
     counters::Counters,
     handover::Dispatcher,
-    listener, public,
+    listener,
+    live::{Live, Reload},
+    memory, public,
     retry::RetryAfter,
     turn_away::Doorman,
     worker::{self, Control, Inbox, WorkerSetup},
@@ -27,7 +36,8 @@ use crate::{
 pub struct Listeners {
     /// For clients.
     pub public: TcpListener,
-    /// For operators. Anybody who reaches it sees everything: keep it on loopback.
+    /// For operators. Without [`AdminConfig::token`] anybody who reaches it sees everything and may
+    /// close sessions: keep it on loopback.
     pub admin: TcpListener,
 }
 
@@ -41,10 +51,15 @@ pub struct Parts {
     pub listeners: Listeners,
     /// The page.
     pub assets: &'static [Asset],
+    /// Who may ask the admin listener.
+    pub admin: AdminConfig,
     /// Asked for more figures at each scrape.
     pub figures: FigureSource,
     /// Spreads the phases of sessions.
     pub seed: u64,
+    /// New settings while it runs; each is applied before the next is taken. Once there is no
+    /// sender, none come.
+    pub reloads: mpsc::Receiver<Reload>,
 }
 
 /// Why a gateway did not start, or stopped by itself.
@@ -70,6 +85,9 @@ pub enum GatewayError {
 /// Messages that may wait for one worker; each is answered within one turn of its loop.
 const CONTROL_LIMIT: usize = 16;
 
+/// How long handshakes are still answered, with a refusal, after the order to stop.
+const LAST_ACCEPTS: Duration = Duration::from_millis(100);
+
 /// New connections that a worker takes over between two polls of its engine.
 const HANDOVER_BATCH: usize = 32;
 
@@ -85,22 +103,27 @@ const HANDOVER_BATCH: usize = 32;
 /// # Errors
 /// [`GatewayError`]; after [`GatewayError::WorkerStart`] no thread is left behind.
 pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> Result<(), GatewayError> {
-    let Parts { config, shared, listeners, assets, figures, seed } = parts;
+    let Parts { config, shared, listeners, assets, admin, figures, seed, mut reloads } = parts;
     let counters = Arc::new(Counters::default());
     let mut team = Team::start(&config, &shared, seed).await?;
+    let live = Arc::new(Live::new(config.clone()));
     let retry = Arc::new(RetryAfter::new(seed));
     let dispatcher = Arc::new(Dispatcher::new(
-        config.clone(),
+        Arc::clone(&live),
         Arc::clone(&counters),
         team.take_doors(),
         Arc::clone(&retry),
     ));
     let public = public::router(Arc::clone(&dispatcher), assets);
     let admin = admin::router(Arc::new(Admin {
-        hub: Arc::clone(shared.hub()),
+        shared: Arc::clone(&shared),
         controls: team.controls.clone(),
         counters: Arc::clone(&counters),
         foreign: figures,
+        dispatcher: Arc::clone(&dispatcher),
+        last: Mutex::default(),
+        token: admin.token,
+        effective: admin.effective,
     }));
 
     let accept_public = listener::accept(
@@ -112,20 +135,37 @@ pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> Result<(),
         Arc::clone(&counters),
     );
     let doorman = Doorman::new(retry);
-    let accept_admin = listener::accept(listeners.admin, admin, &config, None, doorman, counters);
-    tokio::pin!(accept_admin);
+    let counted = Arc::clone(&counters);
+    let accept_admin = listener::accept(listeners.admin, admin, &config, None, doorman, counted);
+    let controls = team.controls.clone();
+    let reloading = async {
+        while let Some(reload) = reloads.recv().await {
+            apply(reload, &live, &shared, &controls).await;
+        }
+        // Nobody can send another: that ends nothing else.
+        pending::<()>().await;
+    };
+    let memory = memory::guard(&live, &dispatcher, &counters, &controls);
+    tokio::pin!(accept_public, accept_admin);
     let died = tokio::select! {
-        () = accept_public => None,
+        () = &mut accept_public => None,
         () = &mut accept_admin => None,
         () = shutdown => None,
+        () = reloading => None,
+        () = memory => None,
         index = team.first_to_end() => index,
     };
 
-    // The public listener is closed by now; operators may watch the rest.
+    // From here on every handshake is refused, and `/readyz` says so.
     dispatcher.drain();
-    tracing::info!(within_s = config.drain_within.as_secs_f64(), "draining");
+    let within = live.now().drain_within;
+    tracing::info!(within_s = within.as_secs_f64(), "draining");
     let drained = async {
-        drain_workers(&team.controls, config.drain_within).await;
+        // Who stands in the kernel's queue is answered, and then the port is free for another
+        // gateway, while operators may watch this one.
+        let last_answers = timeout(LAST_ACCEPTS, accept_public);
+        tell_workers(&team.controls, || Control::Drain(within)).await;
+        let _ = last_answers.await;
         team.all_to_end().await
     };
     let died_draining = tokio::select! {
@@ -135,6 +175,26 @@ pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> Result<(),
     match died.or(died_draining) {
         Some(index) => Err(GatewayError::WorkerDied { index }),
         None => Ok(()),
+    }
+}
+
+/// Puts new settings in force: for handshakes at once, for each worker at its next turn.
+async fn apply(
+    reload: Reload,
+    live: &Live,
+    shared: &Arc<Shared>,
+    controls: &[mpsc::Sender<Control>],
+) {
+    let Reload { gateway, engine, applied } = reload;
+    match shared.with_config(engine) {
+        Ok(shared) => {
+            live.replace(gateway);
+            tell_workers(controls, || Control::Reconfigure(Arc::clone(&shared))).await;
+            // Who does not wait for it has no use for the answer.
+            let _ = applied.send(());
+        }
+        // Dropping `applied` says that nothing was.
+        Err(error) => tracing::error!(%error, "new settings break a rule"),
     }
 }
 

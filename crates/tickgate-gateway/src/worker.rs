@@ -4,9 +4,11 @@
 //! The engine is borrowed only between awaits. The loop in [`serve`] drives it by time and by the
 //! hub's doorbell; the tasks drive it by what clients send.
 
+pub(crate) mod survey;
+
 use std::{
-    cell::RefCell,
-    collections::HashMap,
+    cell::{Cell, RefCell},
+    collections::{HashMap, VecDeque},
     io,
     net::{SocketAddr, TcpStream as StdStream},
     pin::Pin,
@@ -16,7 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tickgate_protocol::dialect::Dialect;
+use survey::{Answer, Client, Running};
+use tickgate_protocol::{close::CloseReason, dialect::Dialect};
 use tickgate_session::{Ended, Engine, EngineStats, Inbound, SessionKey, Shared};
 use tokio::{
     net::TcpStream,
@@ -36,6 +39,8 @@ pub(crate) struct Handover {
     /// The gateway-wide number of the session.
     pub(crate) session: u64,
     pub(crate) peer: SocketAddr,
+    /// What the client called itself, cleaned and cut.
+    pub(crate) user_agent: Option<Box<str>>,
     /// Counts it as this worker's until dropped.
     pub(crate) seat: Seat,
 }
@@ -46,6 +51,14 @@ pub(crate) enum Control {
     Drain(Duration),
     /// Answer with the figures now.
     Stats(oneshot::Sender<EngineStats>),
+    /// Close this share of the sessions, in a thousand, the slowest first and at least one.
+    Shed(usize),
+    /// Go on with other settings.
+    Reconfigure(Arc<Shared>),
+    /// Look at all sessions, in slices, then answer with what they hold and the `top` slowest.
+    Survey { top: usize, answer: oneshot::Sender<Answer> },
+    /// Close a session, if it is here; answer whether it is.
+    Kick { session: u64, answer: oneshot::Sender<bool> },
 }
 
 /// Where a worker takes its work from.
@@ -66,8 +79,9 @@ pub(crate) struct WorkerSetup {
     pub(crate) handover_batch: usize,
 }
 
-/// How long after the drain deadline a session that will not leave is simply dropped.
-const DRAIN_GRACE: Duration = Duration::from_secs(1);
+/// What sessions get to leave when the gateway is gone without a word: enough for a close frame
+/// to be answered.
+const ABANDONED_DRAIN: Duration = Duration::from_millis(1_250);
 
 /// Runs a worker to its end on the calling thread. `started` is told once whether it could begin.
 pub(crate) fn run(setup: WorkerSetup, started: oneshot::Sender<io::Result<()>>) {
@@ -90,7 +104,12 @@ pub(crate) fn run(setup: WorkerSetup, started: oneshot::Sender<io::Result<()>>) 
 /// What the loop and the connection tasks share.
 struct Local {
     engine: RefCell<Engine<SocketTransport>>,
-    peers: RefCell<HashMap<SessionKey, SocketAddr>>,
+    /// By the gateway-wide number of their session.
+    clients: RefCell<HashMap<u64, Client>>,
+    /// What an operator waits for.
+    surveys: RefCell<VecDeque<Running>>,
+    /// Connections taken over that are not the engine's yet.
+    arriving: Cell<usize>,
     clock: Clock,
     /// Those that wait for the worker to read on, each once.
     held: RefCell<HashMap<SessionKey, Waker>>,
@@ -114,19 +133,24 @@ async fn serve(setup: WorkerSetup) {
     doorbell.install(Box::new(move || ring.notify_one()));
     let local = Rc::new(Local {
         engine: RefCell::new(Engine::new(shared, index, seed, clock.now())),
-        peers: RefCell::default(),
+        clients: RefCell::default(),
+        surveys: RefCell::default(),
+        arriving: Cell::new(0),
         held: RefCell::default(),
         clock,
         wake,
     });
     let mut give_up: Option<Instant> = None;
+    // False once the gateway can hand over nothing more, not even what it had reserved a place for.
+    let mut more_to_come = true;
+    let mut more_orders = true;
 
     loop {
         let progress = local.engine.borrow_mut().poll(clock.now());
         local.bury();
         local.release();
         if let Some(deadline) = give_up
-            && (local.engine.borrow().is_empty() || Instant::now() >= deadline)
+            && ((local.is_empty() && !more_to_come) || Instant::now() >= deadline)
         {
             break;
         }
@@ -142,6 +166,9 @@ async fn serve(setup: WorkerSetup) {
         let mut turn = Turn::Go;
         if let Ok(control) = inbox.controls.try_recv() {
             turn = local.obey(control);
+        } else if local.survey() {
+            // Tasks and flushes first.
+            tokio::task::yield_now().await;
         } else if progress.more {
             tokio::task::yield_now().await;
         } else if progress.wants_doorbell && !doorbell.arm() {
@@ -150,13 +177,15 @@ async fn serve(setup: WorkerSetup) {
         } else {
             tokio::select! {
                 biased;
-                control = inbox.controls.recv(), if give_up.is_none() => {
+                control = inbox.controls.recv(), if more_orders => {
+                    more_orders = control.is_some();
                     // No sender left: the gateway is gone without a word.
-                    turn = control.map_or(Turn::Drain(Duration::ZERO), |c| local.obey(c));
+                    turn = control.map_or(Turn::Drain(ABANDONED_DRAIN), |c| local.obey(c));
                 }
-                Some(handover) = inbox.handovers.recv(), if give_up.is_none() => {
-                    local.open(handover);
-                }
+                handover = inbox.handovers.recv(), if more_to_come => match handover {
+                    Some(handover) => local.open(handover),
+                    None => more_to_come = false,
+                },
                 () = local.wake.notified() => {}
                 () = until(earlier(progress.next_us.map(|us| clock.instant(us)), give_up)) => {}
             }
@@ -165,10 +194,10 @@ async fn serve(setup: WorkerSetup) {
             }
         }
         if let (Turn::Drain(within), None) = (turn, give_up) {
+            // Who was promised a session with a 101 gets one, to be told what happens.
             inbox.handovers.close();
-            while inbox.handovers.try_recv().is_ok() {}
             local.engine.borrow_mut().drain(clock.now(), within);
-            give_up = Some(Instant::now() + within + DRAIN_GRACE);
+            give_up = Some(Instant::now() + within);
         }
     }
     let left = local.engine.borrow().len();
@@ -195,7 +224,7 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 impl Local {
     /// Registers a connection with this runtime, and gives it a task.
     fn open(self: &Rc<Self>, handover: Handover) {
-        let Handover { stream, read_ahead, dialect, session, peer, seat } = handover;
+        let Handover { stream, read_ahead, dialect, session, peer, user_agent, seat } = handover;
         let stream = match TcpStream::from_std(stream) {
             Ok(stream) => Rc::new(stream),
             Err(error) => {
@@ -203,7 +232,9 @@ impl Local {
                 return;
             }
         };
-        let state = State::Arriving(Box::new(Arrival { read_ahead, dialect, session, peer }));
+        self.arriving.set(self.arriving.get() + 1);
+        let arrival = Arrival { read_ahead, dialect, session, peer, user_agent };
+        let state = State::Arriving(Box::new(arrival));
         let local = Rc::clone(self);
         // Dropping the handle detaches the task; it ends with its session.
         drop(tokio::task::spawn_local(Connection { local, stream, state, _seat: seat }));
@@ -211,14 +242,21 @@ impl Local {
 
     /// Gives a connection to the engine.
     fn admit(&self, stream: Rc<TcpStream>, arrival: &mut Arrival) -> SessionKey {
+        self.arriving.set(self.arriving.get() - 1);
         let &mut Arrival { dialect, session, peer, .. } = arrival;
         let read_ahead = std::mem::take(&mut arrival.read_ahead);
+        let user_agent = arrival.user_agent.take();
         let transport = SocketTransport::new(stream);
         let now = self.clock.now();
         let key = self.engine.borrow_mut().open(now, transport, dialect, session, read_ahead);
-        self.peers.borrow_mut().insert(key, peer);
+        self.clients.borrow_mut().insert(session, Client { key, peer, user_agent });
         tracing::debug!(session, %peer, dialect = dialect.subprotocol(), "session opened");
         key
+    }
+
+    /// No session, and none on its way from its socket to the engine.
+    fn is_empty(&self) -> bool {
+        self.engine.borrow().is_empty() && self.arriving.get() == 0
     }
 
     fn obey(&self, control: Control) -> Turn {
@@ -227,6 +265,21 @@ impl Local {
             Control::Stats(answer) => {
                 // An asker that stopped waiting needs no answer.
                 let _ = answer.send(self.engine.borrow().stats().clone());
+            }
+            Control::Shed(per_mille) => {
+                let mut engine = self.engine.borrow_mut();
+                let count = (engine.len() * per_mille).div_ceil(1_000);
+                engine.shed(self.clock.now(), count);
+            }
+            Control::Reconfigure(shared) => self.engine.borrow_mut().reconfigure(shared),
+            Control::Survey { top, answer } => self.begin_survey(top, answer),
+            Control::Kick { session, answer } => {
+                let key = self.clients.borrow().get(&session).map(|client| client.key);
+                if let Some(key) = key {
+                    let now = self.clock.now();
+                    self.engine.borrow_mut().close(now, key, CloseReason::Kicked);
+                }
+                let _ = answer.send(key.is_some());
             }
         }
         Turn::Go
@@ -242,19 +295,23 @@ impl Local {
     /// Logs the sessions that ended since the last call: one line each, with its reason.
     fn bury(&self) {
         let ended = self.engine.borrow_mut().take_ended();
-        for Ended { key, session, reason, frames, bytes, age_us } in ended {
-            let peer = self.peers.borrow_mut().remove(&key);
+        for Ended { key, session, reason, frames, bytes, merged, lost, age_us } in ended {
+            let client = self.clients.borrow_mut().remove(&session);
             // Held or not, its task has to see the end.
             if let Some(waker) = self.held.borrow_mut().remove(&key) {
                 waker.wake();
             }
             tracing::info!(
                 session,
-                peer = peer.map(tracing::field::display),
+                peer = client.as_ref().map(|client| tracing::field::display(client.peer)),
+                user_agent = client.as_ref().and_then(|client| client.user_agent.as_deref()),
                 reason = reason.name(),
+                code = reason.code(),
+                duration_s = age_us as f64 / 1e6,
                 frames,
                 bytes,
-                age_s = age_us / 1_000_000,
+                merged,
+                lost,
                 "session ended"
             );
         }
@@ -284,6 +341,7 @@ struct Arrival {
     dialect: Dialect,
     session: u64,
     peer: SocketAddr,
+    user_agent: Option<Box<str>>,
 }
 
 impl Future for Connection {

@@ -217,6 +217,7 @@ mod tests {
     fn each_broken_rule_names_key_value_and_rule() {
         for (message, expected) in [
             (refused(|c| c.shards = 0), "shards is 0, it must be at least 1 and at most 256"),
+            (refused(|c| c.shards = 257), "shards is 257, it must be at least 1 and at most 256"),
             (refused(|c| c.workers = 257), "workers is 257, it must be at least 1 and at most 256"),
             (
                 refused(|c| c.symbol_limit = usize::MAX),
@@ -237,6 +238,14 @@ mod tests {
     }
 
     #[test]
+    fn each_size_may_be_its_limit() {
+        let parts = |shards, workers| HubConfig { shards, workers, ..HubConfig::default() };
+        assert_eq!(parts(256, 256).check(), Ok(()));
+        assert_eq!(parts(1, 1).check(), Ok(()));
+        assert_eq!(parts(16, 16).listing_limit(), 4 * 16_384);
+    }
+
+    #[test]
     fn a_hub_that_could_outgrow_its_memory_limit_is_refused() {
         let needed = HubConfig::default().memory_bytes();
         let fits = HubConfig { memory_limit_bytes: needed, ..HubConfig::default() };
@@ -244,6 +253,41 @@ mod tests {
         let limit = needed - 1;
         let short = HubConfig { memory_limit_bytes: limit, ..HubConfig::default() };
         assert_eq!(short.check(), Err(HubError::Memory { limit, needed }));
+    }
+
+    /// Each term worked out by hand, with the sizes that the types have on a 64-bit machine.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn the_memory_formula_is_what_its_terms_add_up_to() {
+        let config = HubConfig {
+            shards: 3,
+            workers: 2,
+            symbol_limit: 1_030,
+            tape_capacity: 8,
+            status_capacity: 4,
+            ..HubConfig::default()
+        };
+        // Two chunks of 1,024 states of 320 bytes, each with its place and its allocation.
+        let states = 2 * (1_024 * 320 + 24 + 32);
+        // Two allocations a ring: it is boxed, and boxes its slots.
+        let rings = (8 * 48 + 16 + 64) + (4 * 32 + 16 + 64);
+        // A name of 32 bytes takes 80 with its counts and its allocation, a definition 48 and a
+        // name and an allocation; the list of 37 has doubled to 64 places.
+        let definitions = 37 * (48 + 80 + 32) + 64 * 8 + 32;
+        // 11/5 of 20 bytes, a fifth of 14 links and an allocation, and the name.
+        let entry = 44 + 28 + 80;
+        // 17 words of 64 symbols and one of the summary, twice.
+        let marks = 2 * 18 * 8;
+        // Two sets, in four allocations.
+        let worker = size_of::<WorkerView>() as u64 + marks + 4 * 32;
+        // 4,120 listings of 12 bytes, three times.
+        let publisher = 3 * 4_120 * 12 + marks + 3 * (24 + 32) + 312 + 6 * 32;
+        assert_eq!(config.publisher_memory_bytes(), publisher);
+        let symbols = 1_030 * (rings + definitions + entry);
+        let fixed = 2 * worker + 3 * 24 + publisher + 360 + 4 * 32;
+        assert_eq!(config.memory_bytes(), states + symbols + fixed);
+        // What the documentation says of the defaults.
+        assert_eq!(HubConfig::default().memory_bytes() / 1_000_000, 932);
     }
 
     #[test]

@@ -152,6 +152,12 @@ mod tests {
         assert!(touched.is_empty());
         dirty.mark(&touched);
         assert_eq!(drained(&dirty), [0; 0]);
+        // Nothing is left of the batch before beside what the next one touches.
+        for symbol in [1, 65, 4_097, 9_998] {
+            touched.insert(symbol);
+        }
+        dirty.mark(&touched);
+        assert_eq!(drained(&dirty), [1, 65, 4_097, 9_998]);
     }
 
     #[test]

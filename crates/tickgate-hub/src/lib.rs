@@ -198,3 +198,23 @@ impl fmt::Debug for Hub {
         hub.field("symbols", &self.symbol_count()).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hub_keeps_its_sizes_and_spreads_symbols_over_all_its_shards() {
+        let config = HubConfig { shards: 7, symbol_limit: 99, ..HubConfig::default() };
+        let hub = Hub::new(config.clone(), 1).unwrap();
+        assert_eq!(*hub.config(), config);
+        let mut counts = [0; 7];
+        for number in 0..700 {
+            counts[usize::from(hub.shard_of(&format!("S{number}")))] += 1;
+        }
+        assert!(counts.iter().all(|count| (50..150).contains(count)), "{counts:?}");
+        // Published figures of 64-bit FNV-1a (draft-eastlake-fnv): "" and "foobar".
+        assert_eq!(u64::from(hub.shard_of("")), 0xcbf2_9ce4_8422_2325 % 7);
+        assert_eq!(u64::from(hub.shard_of("foobar")), 0x8594_4171_f739_67e8 % 7);
+    }
+}

@@ -394,9 +394,11 @@ mod tests {
         list(&mut publisher, &[known, listing("A", -2, 0)]);
         let definition = hub.symbol(SymbolIndex(0)).unwrap().definition();
         assert_eq!((definition.session_date, definition.previous_close), (20_240_808, 120));
-        list(&mut publisher, &[Listing { previous_close: 7, ..listing("A", 0, -1) }]);
+        let next = Listing { session_date: 20_240_809, previous_close: 7, ..listing("A", 0, -1) };
+        list(&mut publisher, &[next]);
         let definition = hub.symbol(SymbolIndex(0)).unwrap().definition();
         assert_eq!((definition.price_exponent, definition.previous_close), (-2, 700));
+        assert_eq!(definition.session_date, 20_240_809);
     }
 
     #[test]

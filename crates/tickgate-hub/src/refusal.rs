@@ -222,6 +222,8 @@ mod tests {
             (trade(Trade { trade_id: LIMIT + 1, ..TRADE }), Refusal::Range),
             (trade(Trade { flags: 16, ..TRADE }), Refusal::Flags),
             (correction(cancel), Refusal::Correction),
+            (correction(Correction { price: ABSENT, ..cancel }), Refusal::Correction),
+            (correction(Correction { size: ABSENT, ..cancel }), Refusal::Correction),
             (correction(Correction { trade_id: ABSENT, ..CORRECTION }), Refusal::Correction),
             (correction(Correction { price: ABSENT, ..CORRECTION }), Refusal::Correction),
             (correction(Correction { size: -1, ..CORRECTION }), Refusal::NegativeSize),

@@ -189,6 +189,73 @@ mod tests {
         assert_eq!(EngineConfig::default().check(), Ok(()));
     }
 
+    /// The rule a changed setting breaks.
+    fn broken(change: impl FnOnce(&mut EngineConfig)) -> Option<&'static str> {
+        let mut config = EngineConfig::default();
+        change(&mut config);
+        config.check().err().map(|error| error.key)
+    }
+
+    #[test]
+    fn each_duration_may_be_its_bounds_and_nothing_beyond() {
+        type Setting = fn(&mut EngineConfig) -> &mut Duration;
+        let ms = Duration::from_millis(1);
+        let rules: [(&str, Setting, Duration, Duration); 8] = [
+            ("flush_tick", |c| &mut c.flush_tick, ms, ms * 100),
+            ("throttle_interval", |c| &mut c.throttle_interval, Duration::ZERO, ms * 60_000),
+            ("tape_interval", |c| &mut c.tape_interval, ms, ms * 1_000),
+            ("heartbeat_interval", |c| &mut c.heartbeat_interval, ms * 100, ms * 60_000),
+            // One second below the default silence limit, which its own rule names first.
+            ("ping_interval", |c| &mut c.ping_interval, ms * 1_000, ms * 39_000),
+            ("client_silence_limit", |c| &mut c.client_silence_limit, ms * 21_000, ms * 3_600_000),
+            ("first_command_limit", |c| &mut c.first_command_limit, ms * 1_000, ms * 600_000),
+            ("drain_age", |c| &mut c.drain_age, ms * 100, ms * 600_000),
+        ];
+        for (key, setting, least, most) in rules {
+            for value in [least, most] {
+                assert_eq!(broken(|config| *setting(config) = value), None, "{key} {value:?}");
+            }
+            let expected = Some(if key == "ping_interval" { "client_silence_limit" } else { key });
+            assert_eq!(broken(|config| *setting(config) = most + ms), expected, "{key}");
+            if !least.is_zero() {
+                assert_eq!(broken(|config| *setting(config) = least - ms), Some(key), "{key}");
+            }
+        }
+        let pings = |ping_interval| {
+            broken(|config| {
+                (config.ping_interval, config.client_silence_limit) =
+                    (ping_interval, ms * 3_600_000);
+            })
+        };
+        assert_eq!(pings(ms * 600_000), None);
+        assert_eq!(pings(ms * 600_001), Some("ping_interval"));
+    }
+
+    #[test]
+    fn each_number_may_be_its_bounds_and_nothing_beyond() {
+        type Setting = fn(&mut EngineConfig, usize);
+        let rules: [(&str, Setting, usize, usize); 9] = [
+            ("frame_limit_bytes", |c, n| c.frame_limit_bytes = n, 2_048, 65_535),
+            ("message_limit_bytes", |c, n| c.message_limit_bytes = n, 1_024, 16_777_216),
+            ("control_limit_bytes", |c, n| c.control_limit_bytes = n, 1_024, 16_777_216),
+            ("subscription_limit", |c, n| c.subscription_limit = n, 1, 1_048_576),
+            ("throttle_interval_limit", |c, n| c.throttle_interval_limit = n, 1, 256),
+            ("commands_per_second", |c, n| c.commands_per_second = n as u32, 1, 1_000_000),
+            ("command_burst", |c, n| c.command_burst = n as u32, 1, 1_048_576),
+            ("wildcard_limit", |c, n| c.wildcard_limit = n, 0, 1_048_576),
+            ("slice_sessions", |c, n| c.slice_sessions = n, 2, 65_536),
+        ];
+        for (key, set, least, most) in rules {
+            for value in [least, most] {
+                assert_eq!(broken(|config| set(config, value)), None, "{key} {value}");
+            }
+            assert_eq!(broken(|config| set(config, most + 1)), Some(key));
+            if least > 0 {
+                assert_eq!(broken(|config| set(config, least - 1)), Some(key));
+            }
+        }
+    }
+
     #[test]
     fn a_broken_rule_names_key_value_and_rule() {
         let config = EngineConfig { frame_limit_bytes: 70_000, ..EngineConfig::default() };

@@ -22,6 +22,7 @@ use crate::{
     cache::EntryCache,
     config::{ConfigError, EngineConfig},
     frame::FrameBuilder,
+    housekeeping::LAST_CLOSE_US,
     intake::Intake,
     schedule::{Due, Schedule},
     session::Session,
@@ -40,8 +41,9 @@ const READ_BYTES: usize = 4 * 1024;
 pub struct Shared {
     hub: Arc<Hub>,
     config: EngineConfig,
-    wildcards: AtomicUsize,
-    readies: AtomicU64,
+    /// Counted on across [`Shared::with_config`], hence shared themselves.
+    wildcards: Arc<AtomicUsize>,
+    readies: Arc<AtomicU64>,
 }
 
 impl Shared {
@@ -51,11 +53,27 @@ impl Shared {
     /// A setting that breaks its rule.
     pub fn new(hub: Arc<Hub>, config: EngineConfig) -> Result<Arc<Self>, ConfigError> {
         config.check()?;
+        Ok(Arc::new(Self { hub, config, wildcards: Arc::default(), readies: Arc::default() }))
+    }
+
+    /// The same hub and counts with other settings, for [`Engine::reconfigure`]. What an engine is
+    /// built around stays as it was: `flush_tick`, `tape_interval` and `frame_limit_bytes`.
+    ///
+    /// # Errors
+    /// A setting that breaks its rule.
+    pub fn with_config(&self, config: EngineConfig) -> Result<Arc<Self>, ConfigError> {
+        let config = EngineConfig {
+            flush_tick: self.config.flush_tick,
+            tape_interval: self.config.tape_interval,
+            frame_limit_bytes: self.config.frame_limit_bytes,
+            ..config
+        };
+        config.check()?;
         Ok(Arc::new(Self {
-            hub,
+            hub: Arc::clone(&self.hub),
             config,
-            wildcards: AtomicUsize::new(0),
-            readies: AtomicU64::new(0),
+            wildcards: Arc::clone(&self.wildcards),
+            readies: Arc::clone(&self.readies),
         }))
     }
 
@@ -178,6 +196,9 @@ pub(crate) struct Pass {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Draining {
     pub(crate) began_us: u64,
+    /// The closes begin within this.
+    pub(crate) spread_us: u64,
+    /// What clients are told to wait for, less their own share of chance.
     pub(crate) within_us: u64,
 }
 
@@ -254,7 +275,17 @@ impl<T: Transport> Engine<T> {
         });
         self.reply_to(position, &welcome);
         self.make_ready(position as u32, false);
+        // It was let in just before the drain began.
+        self.tell_draining(position);
         SessionKey::new(position, generation)
+    }
+
+    /// Goes on with other settings; `shared` comes from [`Shared::with_config`] of its present one.
+    ///
+    /// They hold at once, but for `throttle_interval` and `message_limit_bytes`, which are those of
+    /// a session's beginning. Nobody is told: what a `welcome` said of the limits was true then.
+    pub fn reconfigure(&mut self, shared: Arc<Shared>) {
+        self.shared = shared;
     }
 
     /// Ends one session, with a close frame where the rest of a data frame does not stand before
@@ -265,17 +296,22 @@ impl<T: Transport> Engine<T> {
         }
     }
 
-    /// Begins an orderly end: `draining` to everyone at once, then closes spread over `within`.
+    /// Begins an orderly end: `draining` to everyone at once, then closes.
+    ///
+    /// They are spread over `within` less the time that the last of them needs, 1.25 s, so that
+    /// everybody who answers has left by then. Where that leaves nothing to spread over they close
+    /// at once. Sessions opened from now on are told and closed likewise.
     pub fn drain(&mut self, now: Now, within: Duration) {
         let within_us = within.as_micros() as u64;
-        self.draining = Some(Draining { began_us: now.monotonic_us, within_us });
+        let spread_us = within_us.saturating_sub(LAST_CLOSE_US);
+        self.draining = Some(Draining { began_us: now.monotonic_us, spread_us, within_us });
         let open = self.sessions.iter().filter(|(_, session)| session.closing.is_none());
         let positions: Vec<usize> = open.map(|(position, _)| position).collect();
         for position in positions {
-            let spread_ms = self.schedule.phase(1_000) - self.schedule.tick;
-            let reconnect_after_ms = millis(within) + spread_ms;
-            self.reply_to(position, &Reply::Draining { reconnect_after_ms });
-            self.make_ready(position as u32, false);
+            self.tell_draining(position);
+            if spread_us == 0 {
+                self.begin_close(now, position, CloseReason::Draining);
+            }
         }
     }
 
@@ -283,6 +319,15 @@ impl<T: Transport> Engine<T> {
     /// after each [`Self::poll`].
     pub fn takes_more(&mut self, now: Now) -> bool {
         self.intake.release(now.monotonic_us)
+    }
+
+    /// While draining: says so to a session, and when to come back.
+    fn tell_draining(&mut self, position: usize) {
+        let Some(draining) = self.draining else { return };
+        let chance_ms = self.schedule.phase(1_000) - self.schedule.tick;
+        let reconnect_after_ms = draining.within_us / 1_000 + chance_ms;
+        self.reply_to(position, &Reply::Draining { reconnect_after_ms });
+        self.make_ready(position as u32, false);
     }
 
     /// Sessions open now.
@@ -391,6 +436,8 @@ impl<T: Transport> Engine<T> {
             reason,
             frames: session.frame_sequence,
             bytes: session.frame_bytes,
+            merged: session.totals.merged,
+            lost: session.totals.lost,
             age_us: now.monotonic_us.saturating_sub(session.opened_us),
         });
     }

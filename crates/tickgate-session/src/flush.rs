@@ -60,14 +60,19 @@ pub(crate) fn fill<T>(
         Sampled::Full => return Left::More,
         Sampled::Busy => return Left::Unreadable,
     }
-    // The one whose turn was cut short goes first, so that no group lives on what others leave.
+    // The one behind the one that was cut short goes first, so that no group lives on what others
+    // leave.
     let count = session.portfolio.groups.len() + 1;
     let first = session.portfolio.from.min(count - 1);
     for at in (first..count).chain(0..first) {
+        let before = sampler.frame.count();
         match flush_group(&mut session.portfolio, at, position, sampler, schedule) {
             Sampled::Done => {}
             Sampled::Full => {
-                session.portfolio.from = at;
+                // It has had its turn if anything of it went; a small budget could give it the
+                // whole of every frame, and its interval always have passed again.
+                let had_its_turn = sampler.frame.count() > before;
+                session.portfolio.from = if had_its_turn { (at + 1) % count } else { at };
                 return Left::More;
             }
             Sampled::Busy => unreadable = true,
@@ -108,6 +113,7 @@ fn notice<T>(session: &mut Session<T>, sampler: &mut Sampler<'_>) -> bool {
             return false;
         }
         session.epoch = epoch;
+        sampler.stats.left(session.portfolio.held(), 0);
         begin_again(session, sampler.hub);
     }
     let status = sampler.hub.feed_status();

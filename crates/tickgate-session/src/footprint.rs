@@ -11,13 +11,11 @@
 //! Twice, because vectors double. The session itself and tungstenite's buffers, which are of fixed
 //! size, come on top.
 
-use tickgate_protocol::{channel::Channel, symbol::SymbolIndex};
-
 use crate::{
     engine::{Engine, SessionKey},
     group::{Group, Moved},
-    session::Owed,
-    subscription::{NEVER, Subscription},
+    session::{Owed, Session},
+    subscription::Subscription,
     transport::Transport,
 };
 
@@ -44,36 +42,27 @@ impl<T: Transport> Engine<T> {
     /// Memory of an open session.
     #[must_use]
     pub fn footprint(&self, key: SessionKey) -> Option<Footprint> {
-        let session = &self.sessions[self.position_of(key)?];
+        Some(self.footprint_of(&self.sessions[self.position_of(key)?]))
+    }
+
+    pub(crate) fn footprint_of(&self, session: &Session<T>) -> Footprint {
         let portfolio = &session.portfolio;
         let groups: usize = portfolio.groups.iter().map(group_bytes).sum();
         let places = portfolio.groups.capacity() * size_of::<Group>();
         let wildcard = portfolio.wildcard.as_ref();
         let wildcard = wildcard.map_or(0, |each| group_bytes(&each.group) + each.mark_bytes());
-        Some(Footprint {
+        Footprint {
             waiting: session.outbound.allocated() + session.unread.capacity(),
             subscriptions: groups + places + wildcard,
             owed: session.owed.capacity() * size_of::<Owed>(),
-        })
+        }
     }
 
     /// Counts what a session that closes was not sent.
     pub(crate) fn count_pending(&mut self, position: usize) {
-        let hub = self.shared.hub();
-        for member in self.sessions[position].portfolio.iter_mut() {
-            let Some(symbol) = hub.symbol(SymbolIndex(member.symbol)) else { continue };
-            let channels = [
-                (Channel::Quote, member.quote_cursor, symbol.quote_sequence()),
-                (Channel::Last, member.last_cursor, symbol.last_sequence()),
-                (Channel::Trade, member.trade_cursor, symbol.tape_sequence()),
-            ];
-            for (channel, cursor, head) in channels {
-                let has_begun = channel != Channel::Trade || member.joined;
-                if member.channels.has(channel) && cursor != NEVER && has_begun {
-                    self.stats.pending += head.saturating_sub(cursor);
-                }
-            }
-        }
+        let standing = self.sessions[position].portfolio.standing(self.shared.hub());
+        self.stats.pending += standing.pending;
+        self.stats.left(standing.heads, 0);
     }
 }
 

@@ -17,6 +17,9 @@ use crate::{
 const SWEEP_MS: u16 = 250;
 /// How long a client has to answer a close frame.
 const CLOSE_ANSWER_US: u64 = 1_000_000;
+/// From the time at which a close is due until the session is gone: it is seen within a sweep, and
+/// then the client may answer.
+pub(crate) const LAST_CLOSE_US: u64 = CLOSE_ANSWER_US + SWEEP_MS as u64 * 1_000;
 
 impl<T: Transport> Engine<T> {
     /// Looks at the sessions whose turn it is in the ticks after `before` up to `tick`.
@@ -58,10 +61,12 @@ impl<T: Transport> Engine<T> {
         let config = self.shared.config();
         if since(session.pinged_us) >= micros(config.ping_interval) {
             session.pinged_us = now.monotonic_us;
+            let queued = session.outbound.control.len();
             let mut shim = Shim::for_writing(&mut session.outbound.control);
             // The shim takes everything; a closing websocket sends no pings, which is no loss.
             let _ = session.websocket.write(&mut shim, Message::Ping(bytes::Bytes::new()));
             let _ = session.websocket.flush(&mut shim);
+            self.stats.control_bytes += (session.outbound.control.len() - queued) as u64;
             self.make_ready(position as u32, false);
         }
         let session = &self.sessions[position];
@@ -88,7 +93,7 @@ impl<T: Transport> Engine<T> {
         let Some(draining) = self.draining else { return false };
         // Spread by number: neighbours in time of arrival do not leave together.
         let share = self.sessions[position].number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        let at_us = draining.began_us + ((draining.within_us * share) >> 32);
+        let at_us = draining.began_us + ((draining.spread_us * share) >> 32);
         now.monotonic_us >= at_us
     }
 
@@ -102,11 +107,13 @@ impl<T: Transport> Engine<T> {
             code: CloseCode::from(reason.code()),
             reason: Utf8Bytes::from_static(reason.name()),
         };
+        let queued = session.outbound.control.len();
         let mut shim = Shim::for_writing(&mut session.outbound.control);
         // A pong that is owed comes first: nothing may follow a close frame.
         let _ = session.websocket.flush(&mut shim);
         // The shim takes everything; a connection that is closing already has its frame.
         let _ = session.websocket.close(&mut shim, Some(frame));
+        self.stats.control_bytes += (session.outbound.control.len() - queued) as u64;
         self.stop_sending(position);
         self.sessions[position].closing =
             Some(Closing { reason, until_us: now.monotonic_us + CLOSE_ANSWER_US, answered: false });

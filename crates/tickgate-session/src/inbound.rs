@@ -177,10 +177,13 @@ impl<T: Transport> Engine<T> {
                     return Taken::Paused;
                 }
             }
+            let queued = session.outbound.control.len();
             let mut shim = Shim::new(rest, &mut session.outbound.control);
             let result = session.websocket.read(&mut shim);
             let taken = rest.len() - shim.input.len();
             rest = shim.input;
+            // Pongs, and the answer to a close.
+            self.stats.control_bytes += (session.outbound.control.len() - queued) as u64;
             let assembling = assembling(session.assembling_bytes + taken, &result);
             session.assembling_bytes = assembling;
             let limit = ASSEMBLING_FACTOR * self.shared.config().message_limit_bytes;
@@ -267,7 +270,7 @@ impl<T: Transport> Engine<T> {
     }
 
     pub(crate) fn refuse(&mut self, position: usize, refusal: Refusal) {
-        self.stats.refusals += 1;
+        self.stats.count_refusal(refusal.code);
         self.reply_to(position, &Reply::Error(refusal));
     }
 

@@ -13,7 +13,7 @@
 //! - `session`, `outbound`: one connection;
 //! - `intake`: what all clients of a worker may send together;
 //! - [`engine`], `collect`, `serve`, `inbound`, `commands`, `joining`, `subscribing`,
-//!   `housekeeping`, `footprint`: a worker's loop;
+//!   `housekeeping`, `footprint`, `shed`: a worker's loop;
 //! - `work`: what tests count instead of time.
 
 pub mod config;
@@ -64,6 +64,10 @@ mod inbound;
 
 mod footprint;
 
+mod report;
+
+mod spread;
+
 mod commands;
 
 mod joining;
@@ -74,8 +78,12 @@ mod work;
 
 mod housekeeping;
 
+mod shed;
+
 pub use config::{ConfigError, EngineConfig};
 pub use engine::{Engine, Inbound, Progress, SessionKey, Shared};
 pub use footprint::Footprint;
+pub use report::{Held, SessionReport, Slowness, Survey};
+pub use spread::Spread;
 pub use stats::{Ended, EngineStats};
 pub use transport::{Now, Transport};

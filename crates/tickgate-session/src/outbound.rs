@@ -40,6 +40,11 @@ impl Outbound {
         self.control.len() - self.control_at
     }
 
+    /// Bytes that wait.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.tail.len() - self.tail_at + self.control_len()
+    }
+
     /// Memory held for what waits.
     pub(crate) fn allocated(&self) -> usize {
         self.tail.capacity() + self.control.capacity()
@@ -175,6 +180,19 @@ mod tests {
         outbound.control.extend_from_slice(b"pong");
         assert!(!outbound.flush(&mut socket, 5_000).expect("no error"));
         assert_eq!(outbound.waiting_us(5_001), 1, "the frame before it has left long ago");
+    }
+
+    #[test]
+    fn a_frame_that_left_whole_is_not_waited_for() {
+        let mut outbound = Outbound::default();
+        let mut socket = Script { takes: vec![100], got: Vec::new() };
+        outbound.send(b"whole", &mut socket, 0).unwrap();
+        assert!(outbound.is_empty() && !outbound.is_mid_frame());
+        outbound.control.extend_from_slice(b"reply");
+        assert!(!outbound.is_empty() && !outbound.is_mid_frame());
+        assert!(!outbound.flush(&mut socket, 9_000_000).unwrap());
+        assert_eq!(outbound.waiting_us(9_000_007), 7, "the reply waits, and since now");
+        assert_eq!((outbound.control_len(), outbound.allocated() >= 5), (5, true));
     }
 
     #[test]

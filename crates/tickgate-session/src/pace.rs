@@ -104,6 +104,11 @@ impl Credit {
         self.unacknowledged.len() as u64 >= self.frames
     }
 
+    /// Frames the client has not acknowledged.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        self.unacknowledged.len() as u64
+    }
+
     pub(crate) fn sent(&mut self, frame_sequence: u64) {
         self.unacknowledged.push_back(frame_sequence);
     }
@@ -154,6 +159,24 @@ mod tests {
         assert_eq!(budget.balance_bytes(u64::MAX), 1_000);
         let mut large = Budget::new(u64::MAX, 0);
         assert_eq!(large.balance_bytes(u64::MAX), BUDGET_LIMIT_BYTES_PER_SECOND as i64);
+    }
+
+    #[test]
+    fn a_changed_rate_keeps_what_is_owed_and_caps_what_is_saved() {
+        let mut budget = Budget::new(1_000, 0);
+        budget.debit(1_800);
+        // Half a second at the old rate, then half a one at the new.
+        budget.set_rate(200, 500_000);
+        assert_eq!((budget.bytes_per_second, budget.balance_bytes(500_000)), (200, -300));
+        assert_eq!(budget.balance_bytes(1_000_000), -200);
+        let mut budget = Budget::new(1_000, 0);
+        budget.set_rate(200, 0);
+        assert_eq!(budget.balance_bytes(0), 200);
+        budget.set_rate(5_000, 0);
+        assert_eq!(budget.balance_bytes(0), 200, "it earns at the new rate, from where it stood");
+        assert_eq!(budget.balance_bytes(100_000), 700);
+        budget.set_rate(u64::MAX, 100_000);
+        assert_eq!(budget.bytes_per_second, BUDGET_LIMIT_BYTES_PER_SECOND);
     }
 
     #[test]

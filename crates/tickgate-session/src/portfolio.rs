@@ -415,4 +415,66 @@ mod tests {
         }
         assert!(!portfolio.write_back(Subscription::new(MEMBERS as u32), &mut schedule));
     }
+
+    fn member(symbol: u32, throttle_ms: u16) -> Subscription {
+        let mut member = Subscription::new(symbol);
+        member.named = Channels::ALL;
+        member.set_channels(Channels::ALL);
+        member.own_throttle_ms = throttle_ms;
+        member
+    }
+
+    /// What a command of one name does.
+    fn put(portfolio: &mut Portfolio, member: Subscription, schedule: &mut Schedule) {
+        if portfolio.write_back(member, schedule) {
+            portfolio.regroup(schedule);
+        } else {
+            portfolio.join(vec![member], schedule);
+        }
+    }
+
+    /// Timers of the session that fire up to the tick `to`, none of which is started anew.
+    fn fired(schedule: &mut Schedule, to: u64) -> (usize, usize) {
+        let mut fired = Vec::new();
+        schedule.wheel.advance(to, &mut fired);
+        let tapes = fired.iter().filter(|(due, _)| due.tape_only).count();
+        (fired.len() - tapes, tapes)
+    }
+
+    #[test]
+    fn a_group_has_two_timers_however_often_its_members_are_changed() {
+        let mut schedule = schedule();
+        let mut portfolio = Portfolio::new(0, 100);
+        for round in 0..50 {
+            for symbol in 0..4 {
+                put(&mut portfolio, member(symbol, 60_000), &mut schedule);
+            }
+            if round % 7 == 0 {
+                portfolio.regroup(&mut schedule);
+            }
+        }
+        assert_eq!(fired(&mut schedule, 12_000), (1, 1));
+    }
+
+    #[test]
+    fn what_ends_takes_its_timers_and_its_interest_along() {
+        let mut schedule = schedule();
+        let mut portfolio = Portfolio::new(0, 100);
+        put(&mut portfolio, member(1, 60_000), &mut schedule);
+        put(&mut portfolio, member(2, 50), &mut schedule);
+        put(&mut portfolio, member(3, 0), &mut schedule);
+        portfolio.open_wildcard(&mut schedule);
+        portfolio.spread_wildcard(9, &mut schedule);
+        assert_eq!(portfolio.count(), 4);
+        assert!(schedule.interest.is_realtime());
+        assert_eq!(portfolio.intervals_with(50), 4, "50 ms is held already");
+        assert_eq!(portfolio.intervals_with(51), 5);
+        put(&mut portfolio, member(1, 50), &mut schedule);
+        assert_eq!(portfolio.intervals_with(50), 3, "the emptied group is gone");
+        portfolio.clear(&mut schedule);
+        assert_eq!(fired(&mut schedule, 12_000), (0, 0));
+        assert!(!schedule.interest.is_realtime());
+        assert_eq!(schedule.interest.of(3), [0; 0]);
+        assert_eq!(schedule.interest.wildcards, [0; 0]);
+    }
 }

@@ -225,7 +225,6 @@ impl Sampler<'_> {
         start: Checkpoint,
     ) -> Sampled {
         let before = *member;
-        let cursor = C::cursor(member);
         if let Err(Busy) = self.redefine(member, symbol, record.id) {
             self.frame.undo(start);
             *member = before;
@@ -239,7 +238,9 @@ impl Sampler<'_> {
             *member = before;
             return Sampled::Full;
         }
-        self.moved::<C, N>(member, cursor, record.sequence);
+        self.stats.left(before.forgotten(member), 0);
+        // In full, so it is a join, which passes nothing over.
+        self.moved::<C, N>(member, NEVER, record.sequence);
         Sampled::Done
     }
 
@@ -303,6 +304,7 @@ impl Sampler<'_> {
         C::count(self.stats);
         if from == NEVER {
             self.stats.snapshots += 1;
+            self.stats.joined_at = self.stats.joined_at.wrapping_add(to);
         } else {
             self.stats.merged[usize::from(self.cause)] += to - from - 1;
         }

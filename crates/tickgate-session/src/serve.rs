@@ -103,6 +103,7 @@ impl<T: Transport> Engine<T> {
             let session = &mut self.sessions[due.session as usize];
             let Some(group) = session.portfolio.group_mut(due.group) else { continue };
             group.fired(due.tape_only);
+            self.stats.lateness.count(tick - scheduled);
             if tick - scheduled >= LATE_TICKS && session.late == 0 {
                 session.late = cause::LOAD;
                 self.stats.late_flushes += 1;
@@ -121,6 +122,7 @@ impl<T: Transport> Engine<T> {
     /// Writes what waits, then forms frames as long as they leave whole.
     fn serve(&mut self, now: Now, position: u32) {
         let session = &mut self.sessions[position as usize];
+        self.stats.turn_waits.count(self.schedule.tick - session.ready_tick);
         if self.schedule.tick - session.ready_tick >= LATE_TICKS && session.late == 0 {
             session.late = cause::LOAD;
             self.stats.late_flushes += 1;
@@ -128,8 +130,13 @@ impl<T: Transport> Engine<T> {
         for _ in 0..FRAMES_IN_A_ROW {
             let session = &mut self.sessions[position as usize];
             let closing = session.closing;
+            let was_mid_frame = session.outbound.is_mid_frame();
             match session.outbound.flush(&mut session.transport, now.monotonic_us) {
                 Err(_) => return self.end(now, position as usize, lost(closing)),
+                Ok(true) if was_mid_frame => {
+                    let took_us = now.monotonic_us.saturating_sub(session.framed_us);
+                    self.stats.leaving.count(took_us / 1_000);
+                }
                 Ok(true) => {}
                 Ok(false) => return self.blocked(now, position),
             }
@@ -187,8 +194,12 @@ impl<T: Transport> Engine<T> {
             cause,
             newest: false,
         };
+        let before = (sampler.stats.merged[usize::from(cause)], sampler.stats.trades_lost);
         let left = flush::fill(session, position, &mut sampler, &mut self.schedule, exempt_only);
         if self.frame.count() > 0 {
+            let merged = self.stats.merged[usize::from(cause)] - before.0;
+            let lost = self.stats.trades_lost - before.1;
+            session.totals.formed(now.monotonic_us, cause, merged, lost);
             if let Some(credit) = session.credit.as_mut() {
                 credit.sent(sequence);
             }

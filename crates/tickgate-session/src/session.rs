@@ -11,6 +11,7 @@ use crate::{
     outbound::Outbound,
     pace::{Budget, CommandRate, Credit},
     portfolio::Portfolio,
+    report::Totals,
     transport::Now,
     work,
 };
@@ -90,6 +91,7 @@ pub(crate) struct Session<T> {
     /// When the last data frame was formed.
     pub(crate) framed_us: u64,
     pub(crate) frame_bytes: u64,
+    pub(crate) totals: Totals,
 }
 
 /// A close frame has been written; the client has until then to answer.
@@ -153,6 +155,7 @@ impl<T> Session<T> {
             pinged_us: now.monotonic_us,
             framed_us: now.monotonic_us,
             frame_bytes: 0,
+            totals: Totals::default(),
         }
     }
 

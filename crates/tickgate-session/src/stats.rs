@@ -1,8 +1,8 @@
 //! What one engine counts, and how a session's end is told.
 
-use tickgate_protocol::close::CloseReason;
+use tickgate_protocol::{close::CloseReason, command::ErrorCode};
 
-use crate::engine::SessionKey;
+use crate::{engine::SessionKey, spread::Spread};
 
 /// Counters of one engine since its start; a scrape sums them over workers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct EngineStats {
     pub heartbeats: u64,
     /// WebSocket bytes of data frames, headers included.
     pub frame_bytes: u64,
-    /// WebSocket bytes of replies and control frames.
+    /// WebSocket bytes of replies and of control frames: pings, pongs, closes.
     pub control_bytes: u64,
     /// Quote entries sent, snapshots included.
     pub quotes: u64,
@@ -39,10 +39,17 @@ pub struct EngineStats {
     pub trades_lost: u64,
     /// Updates and trades of subscribed channels that had not been sent when their session closed.
     ///
-    /// With it the books balance, over the sessions that stayed subscribed: heads at the close less
-    /// heads at the joins are `quotes + lasts - snapshots + trades`, `merged`, `trades_lost` and
-    /// this.
+    /// What the sessions that are open have not been sent yet is in [`crate::Held::pending`].
     pub pending: u64,
+    /// Sum of the sequences at which subscribed channels were joined: those of the full entries,
+    /// and where tapes were joined. Wraps around; only its difference to others means anything.
+    pub joined_at: u64,
+    /// Sum of the sequences at which they were left: the head at the session's close; what had been
+    /// sent when the client unsubscribed or was owed a new full entry. Wraps around likewise.
+    ///
+    /// With it the books balance at any time: `left_at + Held::heads - joined_at` is
+    /// [`Self::booked`] and both `pending`.
+    pub left_at: u64,
     /// Status changes a client missed because their small tape lapped it.
     pub statuses_lost: u64,
     /// Cell reads given up because the shard was mid-write; the symbol stayed due.
@@ -51,10 +58,16 @@ pub struct EngineStats {
     pub shared_entries: u64,
     /// Messages from clients.
     pub commands: u64,
-    /// Commands answered with `error`.
-    pub refusals: u64,
+    /// Commands answered with `error`, by position in [`ErrorCode::ALL`].
+    pub refused: [u64; ErrorCode::ALL.len()],
     /// Flushes begun two flush ticks or more after they were due, through the gateway's own load.
     pub late_flushes: u64,
+    /// How late the timers of flushes fired, flush ticks: through the gateway's own load.
+    pub lateness: Spread,
+    /// How long sessions with work waited for their turn, flush ticks: likewise.
+    pub turn_waits: Spread,
+    /// How long frames that the socket did not take at once took to leave, milliseconds.
+    pub leaving: Spread,
     /// Times a client was not read because its replies did not leave.
     pub reads_paused: u64,
     /// Bytes read from clients, WebSocket headers included.
@@ -72,6 +85,31 @@ impl EngineStats {
     #[must_use]
     pub const fn entries(&self) -> u64 {
         self.quotes + self.lasts + self.trades + self.statuses
+    }
+
+    /// Updates that are accounted for: sent after a join, merged into a later one, or declared
+    /// lost.
+    #[must_use]
+    pub fn booked(&self) -> u64 {
+        let sent = self.quotes + self.lasts + self.trades - self.snapshots;
+        sent + self.merged.iter().sum::<u64>() + self.trades_lost
+    }
+
+    /// Commands answered with `error`.
+    #[must_use]
+    pub fn refusals(&self) -> u64 {
+        self.refused.iter().sum()
+    }
+
+    /// Channels were left: sums of what had been sent, before and after.
+    pub(crate) fn left(&mut self, before: u64, after: u64) {
+        self.left_at = self.left_at.wrapping_add(before.wrapping_sub(after));
+    }
+
+    pub(crate) fn count_refusal(&mut self, code: ErrorCode) {
+        if let Some(at) = ErrorCode::ALL.iter().position(|each| *each == code) {
+            self.refused[at] += 1;
+        }
     }
 
     pub(crate) fn count_close(&mut self, reason: CloseReason) {
@@ -94,6 +132,10 @@ pub struct Ended {
     pub frames: u64,
     /// WebSocket bytes it was sent.
     pub bytes: u64,
+    /// Updates that were merged into later entries it was sent.
+    pub merged: u64,
+    /// Trades and corrections it was told it lost.
+    pub lost: u64,
     /// How long it lived, microseconds.
     pub age_us: u64,
 }

@@ -169,6 +169,7 @@ impl<T: Transport> Engine<T> {
                 None => Subscription::new(index.0),
             },
         };
+        let held = member.held();
         let named = member.named.with(wanted.channels.unwrap_or(match member.named.is_empty() {
             true => Channels::DEFAULT,
             false => Channels::NONE,
@@ -186,6 +187,7 @@ impl<T: Transport> Engine<T> {
             member.forget_state();
         }
         self.resume(position, name, tapes, &mut member, answer);
+        self.stats.left(held, member.held());
         answer.channels = member.channels;
         answer.quote_fields = member.quote_fields;
         answer.last_fields = member.last_fields;
@@ -299,6 +301,7 @@ impl<T: Transport> Engine<T> {
     ) {
         let count = self.shared.hub().symbol_count();
         let portfolio = &mut self.sessions[position].portfolio;
+        let held = portfolio.held();
         let wildcard = portfolio.open_wildcard(&mut self.schedule);
         wildcard.grow(count);
         let added = wanted.channels.unwrap_or(match wildcard.channels.is_empty() {
@@ -326,6 +329,7 @@ impl<T: Transport> Engine<T> {
         // Names whose channels grew owe a snapshot of their own.
         let session = &mut self.sessions[position];
         session.portfolio.regroup(&mut self.schedule);
+        self.stats.left(held, session.portfolio.held());
         let grown: Vec<u32> = session
             .portfolio
             .groups
@@ -357,8 +361,11 @@ impl<T: Transport> Engine<T> {
                 }
             }
         }
-        self.sessions[position].portfolio.release(&mut self.schedule);
-        self.sessions[position].forget_owed();
+        let session = &mut self.sessions[position];
+        let sent = session.portfolio.held();
+        session.portfolio.release(&mut self.schedule);
+        self.stats.left(sent, session.portfolio.held());
+        session.forget_owed();
         let subscriptions = self.sessions[position].portfolio.count();
         self.stats.subscriptions -= (held - subscriptions) as u64;
         let subscriptions = subscriptions as u64;
@@ -372,20 +379,24 @@ impl<T: Transport> Engine<T> {
         let covered = covered_channels(portfolio.wildcard.as_deref());
         // Those whose name is gone stay where they are until all have been looked at.
         let member = portfolio.named_mut(index.0).filter(|member| !member.named.is_empty())?;
+        let held = member.held();
         member.named = member.named.without(channels);
         if !member.named.is_empty() {
             member.set_channels(member.named.with(covered));
+            self.stats.left(held, member.held());
         }
         Some(!covered.is_empty())
     }
 
     fn unsubscribe_all(&mut self, position: usize, channels: Channels) -> bool {
         let portfolio = &mut self.sessions[position].portfolio;
-        let Some(wildcard) = portfolio.wildcard.as_mut() else { return false };
+        let Some(wildcard) = portfolio.wildcard.as_ref() else { return false };
         let left = wildcard.channels.without(channels);
         if left == wildcard.channels {
             return true;
         }
+        let held = portfolio.held();
+        let Some(wildcard) = portfolio.wildcard.as_mut() else { return false };
         wildcard.channels = left;
         work::look_at(wildcard.group.members.len());
         for member in &mut wildcard.group.members {
@@ -400,6 +411,7 @@ impl<T: Transport> Engine<T> {
             let count = self.shared.hub().symbol_count();
             portfolio.spread_wildcard(count, &mut self.schedule);
         }
+        self.stats.left(held, self.sessions[position].portfolio.held());
         true
     }
 

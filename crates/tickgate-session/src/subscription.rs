@@ -167,6 +167,45 @@ mod tests {
     }
 
     #[test]
+    fn the_later_of_two_entries_counts_on_a_clock_that_wraps() {
+        let sent_at = |quote: Option<u32>, last: Option<u32>| {
+            let mut subscription = Subscription::new(0);
+            if let Some(tick) = quote {
+                (subscription.quote_cursor, subscription.quote_tick) = (1, tick);
+            }
+            if let Some(tick) = last {
+                (subscription.last_cursor, subscription.last_tick) = (1, tick);
+            }
+            subscription.sent_tick()
+        };
+        assert_eq!(sent_at(None, None), None);
+        assert_eq!(sent_at(Some(5), None), Some(5));
+        assert_eq!(sent_at(None, Some(6)), Some(6));
+        assert_eq!(sent_at(Some(5), Some(6)), Some(6));
+        assert_eq!(sent_at(Some(6), Some(5)), Some(6));
+        assert_eq!(sent_at(Some(u32::MAX), Some(3)), Some(3));
+        assert_eq!(sent_at(Some(3), Some(u32::MAX)), Some(3));
+    }
+
+    #[test]
+    fn a_snapshot_is_wanted_of_channels_in_force_only() {
+        let mut subscription = Subscription::new(0);
+        assert!(subscription.wants_snapshot(), "its definition at least");
+        subscription.id = 4;
+        assert!(!subscription.wants_snapshot());
+        for channel in [Channel::Quote, Channel::Last, Channel::Trade] {
+            subscription.set_channels(Channels::only(channel));
+            assert!(subscription.wants_snapshot(), "{channel:?}");
+            match channel {
+                Channel::Quote => subscription.quote_cursor = 0,
+                Channel::Last => subscription.last_cursor = 0,
+                Channel::Trade => subscription.joined = true,
+            }
+            assert!(!subscription.wants_snapshot(), "{channel:?}");
+        }
+    }
+
+    #[test]
     fn a_changed_selection_sends_a_full_entry_and_an_unchanged_one_does_not() {
         let mut subscription = Subscription::new(0);
         subscription.quote_cursor = 3;

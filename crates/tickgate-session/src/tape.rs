@@ -89,6 +89,8 @@ impl Sampler<'_> {
             *member = before;
             return Sampled::Full;
         }
+        self.stats.left(before.forgotten(member), 0);
+        self.stats.joined_at = self.stats.joined_at.wrapping_add(sequence);
         member.trade_cursor = sequence;
         member.joined = true;
         Sampled::Done
@@ -215,6 +217,7 @@ impl Sampler<'_> {
             *member = before;
             return Sampled::Full;
         }
+        self.stats.left(before.forgotten(member), 0);
         member.trade_cursor = sequence;
         self.stats.trades += 1;
         Sampled::Done

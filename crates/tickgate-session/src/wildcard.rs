@@ -164,6 +164,8 @@ mod tests {
         let mut wildcard = Wildcard::new(100);
         wildcard.channels = Channels::ALL;
         wildcard.grow(200);
+        // Two bits a symbol, in words of 64; vectors double.
+        assert!((2 * 4 * 8..=4 * 4 * 8).contains(&wildcard.mark_bytes()));
         for symbol in 0..200 {
             assert_eq!(wildcard.next_changed(0, false), Some(symbol));
             wildcard.unmark(symbol, false);

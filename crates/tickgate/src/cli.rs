@@ -22,6 +22,10 @@ pub(crate) enum Command {
     Check(Options),
     /// Show live data of a running gateway in the terminal
     Tail(TailOptions),
+    /// List the open sessions of a running gateway, the slowest first
+    Sessions(SessionsOptions),
+    /// Close a session of a running gateway
+    Kick(KickOptions),
 }
 
 /// Where the configuration comes from: defaults, then the file, then `TICKGATE_<SECTION>_<KEY>`
@@ -123,6 +127,45 @@ pub(crate) struct TailOptions {
     /// Print the JSON of each frame instead of lines
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Where a gateway at its defaults has its admin listener.
+const ADMIN_URL: &str = "http://127.0.0.1:7401";
+
+/// How to reach the admin listener.
+#[derive(Debug, Args)]
+pub(crate) struct AdminOptions {
+    /// The gateway's admin listener
+    #[arg(long, value_name = "URL", default_value = ADMIN_URL)]
+    pub(crate) admin: String,
+    /// Its token (admin.token); other users of the machine can see what is typed here
+    #[arg(long, value_name = "TOKEN", env = "TICKGATE_ADMIN_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// A file with the token
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SessionsOptions {
+    #[command(flatten)]
+    pub(crate) admin: AdminOptions,
+    /// Most sessions to list
+    #[arg(long, value_name = "COUNT", default_value_t = 20,
+        value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(crate) limit: u64,
+    /// Print the JSON of the answer instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KickOptions {
+    #[command(flatten)]
+    pub(crate) admin: AdminOptions,
+    /// The session's id, as `tickgate sessions` shows it
+    #[arg(value_name = "ID")]
+    pub(crate) id: u64,
 }
 
 #[cfg(test)]

@@ -6,12 +6,16 @@
 mod check;
 mod error;
 mod layers;
+mod live;
 mod sections;
 mod suggest;
 
 pub(crate) use check::{FeedChoice, Loaded, LogSettings, Settings};
 pub(crate) use error::ConfigError;
+pub(crate) use live::Changes;
 pub(crate) use sections::LogFormat;
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +53,16 @@ pub(crate) fn load(options: &Options) -> Result<Loaded, Failure> {
     for (flag, key, value) in options.overrides() {
         layers.flag(flag, &key, &value).map_err(Failure::config)?;
     }
+    layers.finish().map_err(Failure::config)
+}
+
+/// Reads a file's text alone.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn from_text(text: &str) -> Result<Loaded, Failure> {
+    let mut layers = Layers::new();
+    layers.text(Path::new("configuration"), text).map_err(Failure::config)?;
     layers.finish().map_err(Failure::config)
 }
 

@@ -50,7 +50,7 @@ mod tests {
     fn sessions_have_what_everything_else_leaves() {
         let config = crate::config::Config::default();
         let settings = Loaded { config, origins: Default::default() }.settings().expect("valid");
-        let others = 2 * 4_096 + 64 + 4 * settings.hub.workers as u64;
+        let others = 2 * 512 + 64 + 4 * settings.hub.workers as u64;
         assert_eq!(sessions_within(&settings, others + 50_000), 50_000);
         assert_eq!(sessions_within(&settings, others + 49_999), 49_999, "one below");
         assert_eq!(sessions_within(&settings, 1_024), 0);

@@ -1,7 +1,10 @@
 //! How the program ends badly: one clear line on stderr and an exit code that tells a script
 //! what went wrong.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 /// Why the program ends. Nothing is left half-started.
 #[derive(Debug)]
@@ -11,8 +14,21 @@ pub(crate) enum Failure {
     /// Exit code 3: the configuration is fine, the machine is not (a port in use, a recording
     /// that cannot be read).
     Start(anyhow::Error),
+    /// Exit code 4: nobody answers where the gateway was said to be.
+    Unreachable(anyhow::Error),
+    /// Exit code 5: it answers, but not us: no token, or a wrong one.
+    NotAllowed(anyhow::Error),
+    /// Exit code 6: what was asked for is not there.
+    NotFound(anyhow::Error),
     /// Exit code 1: anything later.
     Running(anyhow::Error),
+    /// Exit code 128 and the signal's number, as a shell shows it: a second signal to stop.
+    Signal {
+        /// `SIGINT` or `SIGTERM`.
+        name: &'static str,
+        /// 2 or 15.
+        number: u8,
+    },
 }
 
 impl Failure {
@@ -23,14 +39,33 @@ impl Failure {
 
     /// Prints the line, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        let (error, code) = match self {
-            Self::Running(error) => (error, 1),
-            Self::Config(error) => (error, 2),
-            Self::Start(error) => (error, 3),
+        let code = match self {
+            Self::Running(_) => 1,
+            Self::Config(_) => 2,
+            Self::Start(_) => 3,
+            Self::Unreachable(_) => 4,
+            Self::NotAllowed(_) => 5,
+            Self::NotFound(_) => 6,
+            Self::Signal { number, .. } => 128 + number,
         };
-        // `{:#}` joins the causes with colons; a message of several lines becomes one.
-        let line = format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ");
-        eprintln!("tickgate: {line}");
+        // Nobody may be able to read it; the exit code says it too.
+        let _ = writeln!(io::stderr(), "tickgate: {}", self.line());
         ExitCode::from(code)
+    }
+
+    /// What is wrong, in one line.
+    pub(crate) fn line(&self) -> String {
+        match self {
+            // `{:#}` joins the causes with colons; a message of several lines becomes one.
+            Self::Config(error)
+            | Self::Start(error)
+            | Self::Unreachable(error)
+            | Self::NotAllowed(error)
+            | Self::NotFound(error)
+            | Self::Running(error) => {
+                format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+            }
+            Self::Signal { name, .. } => format!("stopped at once by a second signal, {name}"),
+        }
     }
 }

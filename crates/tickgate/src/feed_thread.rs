@@ -4,6 +4,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{self, RecvTimeoutError},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -24,18 +25,37 @@ const START_POLL: Duration = Duration::from_millis(5);
 /// Warnings of the feed written to the log in one second; the rest of them is counted.
 const WARNINGS_PER_SECOND: u32 = 5;
 
-/// The feed's totals as of its last poll, for whoever scrapes.
+/// What the feed and its thread have done, as of the last poll.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct FeedTotals(Arc<Mutex<FeedStats>>);
+pub(crate) struct Totals {
+    pub(crate) stats: FeedStats,
+    pub(crate) polls: u64,
+    /// Time spent in them, microseconds.
+    pub(crate) poll_us: u64,
+    /// Time spent applying to the hub what they gave, microseconds.
+    pub(crate) publish_us: u64,
+    /// When the last one came back, on the feed's monotonic clock; 0 before the first.
+    pub(crate) polled_us: u64,
+}
+
+/// The totals, for whoever scrapes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FeedTotals(Arc<Mutex<Totals>>);
 
 impl FeedTotals {
-    pub(crate) fn read(&self) -> FeedStats {
+    pub(crate) fn read(&self) -> Totals {
         // Totals are whole whatever happened to whoever held the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn write(&self, stats: FeedStats) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+    /// One more poll: began, came back with its ticks, had them applied.
+    fn polled(&self, [began, polled, published]: [Moment; 3], stats: FeedStats) {
+        let mut totals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.stats = stats;
+        totals.polls += 1;
+        totals.poll_us += polled.monotonic_us - began.monotonic_us;
+        totals.publish_us += published.monotonic_us - polled.monotonic_us;
+        totals.polled_us = published.monotonic_us;
     }
 }
 
@@ -69,6 +89,18 @@ impl FeedThread {
             driver.drive(pace, may_start, &stopped);
         })?;
         Ok(Self { stop, thread: Some(thread) })
+    }
+
+    /// Stops it, and waits for it no longer than `limit`: it may hang in a read. True when it has
+    /// ended; otherwise it ends with the process.
+    pub(crate) fn stop_within(self, limit: Duration) -> bool {
+        let (ended, ending) = mpsc::channel::<()>();
+        let joiner = thread::Builder::new().name("tickgate-join".to_owned()).spawn(move || {
+            drop(self);
+            drop(ended);
+        });
+        // Nothing is ever sent: it hangs up when it is done.
+        joiner.is_ok() && ending.recv_timeout(limit) == Err(RecvTimeoutError::Disconnected)
     }
 }
 
@@ -135,11 +167,13 @@ impl<H: Herald> Driver<'_, H> {
             let polled = self.clock.now();
             batch.clear();
             let next = self.feed.poll(polled.unix_ns, &mut batch);
+            let delivered = self.clock.now();
             if !batch.is_empty() {
                 self.publisher.publish(&batch);
             }
-            self.liveness.beat(self.clock.now());
-            self.totals.write(self.feed.stats());
+            let published = self.clock.now();
+            self.liveness.beat(published);
+            self.totals.polled([polled, delivered, published], self.feed.stats());
             // The first batch lists the symbols, so that there is something to subscribe to.
             while !started && !stop.load(Relaxed) {
                 started = may_start();
@@ -281,7 +315,7 @@ mod tests {
         // A feed that panics is meant to here.
         let _ = thread.join();
         assert!(hub.lookup("AAPL").is_some(), "the batch was published");
-        assert_eq!(totals.read().listings, 1);
+        assert_eq!(totals.read().stats.listings, 1);
         let feed = hub.feed_status();
         assert_eq!(feed.sequence, 2, "live first");
         (feed.status, feed.reason)
@@ -309,6 +343,40 @@ mod tests {
         let running = FeedThread::spawn(feed, publisher, liveness, totals, clock, pace, || true);
         // Joins: it would hang, not fail.
         drop(running.expect("a thread"));
+    }
+
+    #[test]
+    fn a_feed_that_hangs_in_a_poll_is_not_waited_for() {
+        struct Hanging(mpsc::Receiver<()>);
+        impl Feed for Hanging {
+            fn poll(&mut self, _: i64, _: &mut Batch) -> Next {
+                let _ = self.0.recv();
+                Next::Ended(End::Finished)
+            }
+            fn describe(&self) -> String {
+                "hanging".to_owned()
+            }
+            fn stats(&self) -> FeedStats {
+                FeedStats::default()
+            }
+            fn take_warnings(&mut self) -> Vec<String> {
+                Vec::new()
+            }
+        }
+        let hub = Hub::new(HubConfig { symbol_limit: 4, ..HubConfig::default() }, 1);
+        let hub = hub.expect("sizes are valid");
+        let run = |feed| {
+            let liveness = Arc::new(Liveness::new(|_, _, _| {}));
+            let (totals, clock) = (FeedTotals::default(), FeedClock::start());
+            let (publisher, pace) = (hub.publisher(), Duration::from_millis(1));
+            FeedThread::spawn(feed, publisher, liveness, totals, clock, pace, || true)
+                .expect("a thread")
+        };
+        let (release, held) = mpsc::channel();
+        assert!(!run(Box::new(Hanging(held))).stop_within(Duration::from_millis(20)));
+        drop(release);
+        let scripted = Scripted { polls: 0, then: || Next::At(i64::MAX) };
+        assert!(run(Box::new(scripted)).stop_within(Duration::from_secs(60)));
     }
 
     #[test]

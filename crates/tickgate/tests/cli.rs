@@ -66,8 +66,10 @@ impl Gateway {
     }
 
     fn get(&self, word: &str, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.address(word)).expect("connects");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        let address = self.address(word);
+        let mut stream = TcpStream::connect(address).expect("connects");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");

@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use crate::{
     check::{Check, Trouble},
     command::{cargo, run, run_tests},
-    tools,
+    hostile, tools,
 };
 
 /// Random histories of each property test here; plain `cargo test` runs fewer.
@@ -28,6 +28,16 @@ pub(crate) const ALL: &[Check] = &[
         run: loom,
     },
     Check {
+        name: "attacks",
+        proves: "every scripted attack is withstood beside healthy clients",
+        run: hostile::attacks,
+    },
+    Check {
+        name: "fuzz",
+        proves: "nothing that is read from outside panics, seeded from the tests",
+        run: hostile::fuzz,
+    },
+    Check {
         name: "dependencies",
         proves: "licences, versions and sources of all dependencies are allowed",
         run: dependencies,
@@ -37,6 +47,11 @@ pub(crate) const ALL: &[Check] = &[
         name: "recordings",
         proves: "replayed recordings arrive to the last digit, every trade once",
         run: recordings,
+    },
+    Check {
+        name: "promtool",
+        proves: "Prometheus's own linter finds nothing to say about the metrics",
+        run: promtool,
     },
     Check {
         name: "python-client",
@@ -97,6 +112,10 @@ fn fold() -> Result<(), Trouble> {
 
 fn recordings() -> Result<(), Trouble> {
     end_to_end("recordings::", "PROOF_PYTHON", &tools::python()?)
+}
+
+fn promtool() -> Result<(), Trouble> {
+    end_to_end("operations::promtool", "PROOF_PROMTOOL", &tools::promtool()?)
 }
 
 fn python_client() -> Result<(), Trouble> {

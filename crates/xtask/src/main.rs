@@ -8,6 +8,7 @@
 mod check;
 mod checks;
 mod command;
+mod hostile;
 mod run;
 mod tools;
 

@@ -14,6 +14,9 @@ use crate::{
 /// The release of cargo-deny that is fetched when none is installed.
 const CARGO_DENY: &str = "0.20.2";
 
+/// Likewise of cargo-fuzz.
+const CARGO_FUZZ: &str = "0.13.2";
+
 /// The project's root.
 pub(crate) fn root() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -37,22 +40,64 @@ pub(crate) fn component(subcommand: &str, name: &str) -> Result<(), Trouble> {
 
 /// cargo-deny: the one installed, or one built into `target/tools` (some minutes, once).
 pub(crate) fn cargo_deny() -> Result<PathBuf, Trouble> {
+    subcommand("cargo-deny", CARGO_DENY)
+}
+
+/// cargo-fuzz: likewise.
+pub(crate) fn cargo_fuzz() -> Result<PathBuf, Trouble> {
+    subcommand("cargo-fuzz", CARGO_FUZZ)
+}
+
+/// A subcommand of cargo, installed or built.
+fn subcommand(name: &str, version: &str) -> Result<PathBuf, Trouble> {
     let folder = target("tools");
-    let own = folder.join("bin/cargo-deny");
-    for candidate in [PathBuf::from("cargo-deny"), own.clone()] {
+    let own = folder.join("bin").join(name);
+    for candidate in [PathBuf::from(name), own.clone()] {
         if command::output(Command::new(&candidate).arg("--version")).is_some() {
             return Ok(candidate);
         }
     }
-    println!("cargo-deny is not installed: building {CARGO_DENY} into target/tools");
-    let mut install = cargo(["install", "cargo-deny", "--version", CARGO_DENY]);
+    println!("{name} is not installed: building {version} into target/tools");
+    let mut install = cargo(["install", name, "--version", version]);
     // Unoptimized: it runs for a second, and would be built for minutes more.
     install.args(["--locked", "--debug", "--root"]).arg(&folder);
-    install.env("CARGO_TARGET_DIR", folder.join("build")).env("CARGO_PROFILE_DEV_DEBUG", "0");
+    let build = folder.join("build").join(name);
+    install.env("CARGO_TARGET_DIR", &build).env("CARGO_PROFILE_DEV_DEBUG", "0");
     install.env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
-    command::run(&mut install).map_err(|why| missing("cargo-deny", &why))?;
+    command::run(&mut install).map_err(|why| missing(name, &why))?;
     // The tool itself stays; a gigabyte of its objects need not.
-    let _ = fs::remove_dir_all(folder.join("build"));
+    let _ = fs::remove_dir_all(build);
+    Ok(own)
+}
+
+/// promtool: the one installed, or that of Debian's package `prometheus`, unpacked into
+/// `target/promtool` without being installed.
+pub(crate) fn promtool() -> Result<PathBuf, Trouble> {
+    let folder = target("promtool");
+    let own = folder.join("usr/bin/promtool");
+    for candidate in [PathBuf::from("promtool"), own.clone()] {
+        if command::output(Command::new(&candidate).arg("--version")).is_some() {
+            return Ok(candidate);
+        }
+    }
+    println!("promtool is not installed: unpacking it into target/promtool");
+    let fetch = || {
+        fs::create_dir_all(&folder).map_err(|error| trouble(&folder, &error))?;
+        // It downloads into where it runs, and there is no option to say otherwise.
+        let mut download = Command::new("sh");
+        download.args(["-c", "cd \"$0\" && apt-get download --quiet prometheus"]).arg(&folder);
+        command::run(&mut download)?;
+        let entries = fs::read_dir(&folder).map_err(|error| trouble(&folder, &error))?;
+        let mut packages = entries.flatten().map(|entry| entry.path());
+        let package = packages
+            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+            .ok_or_else(|| Trouble::Failed("no package was downloaded".to_owned()))?;
+        command::run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&folder))?;
+        // A hundred megabytes of which one file is needed.
+        let _ = fs::remove_file(package);
+        Ok(())
+    };
+    fetch().map_err(|why| missing("promtool", &why))?;
     Ok(own)
 }
 

@@ -4,14 +4,14 @@
 
 use std::{future::pending, sync::Arc};
 
-use tickgate_gateway::{Asset, GatewayConfig, GatewayError, Listeners, Parts, run};
+use tickgate_gateway::{AdminConfig, Asset, GatewayConfig, GatewayError, Listeners, Parts, run};
 use tickgate_hub::{Hub, HubConfig};
 use tickgate_protocol::{dialect::Dialect, reply::Reply};
 use tickgate_session::{EngineConfig, Shared};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
@@ -60,8 +60,10 @@ impl Gateway {
                 shared,
                 listeners: Listeners { public, admin },
                 assets: ASSETS,
+                admin: AdminConfig::default(),
                 figures: Box::new(Vec::new),
                 seed: 7,
+                reloads: mpsc::channel(1).1,
             };
             run(parts, shutdown).await
         });

@@ -1,10 +1,15 @@
 //! The books balance: what the clients were sent, told merged and told lost is what the engines
 //! counted, and with what was pending at the close it is all there was.
 
-use tickgate_checker::{Books, Channel};
+use tickgate_checker::{Books, Channel, Dialect, Subscribe};
+use tickgate_protocol::{
+    decode::Message,
+    entry::{Entry, Step},
+};
+use tickgate_session::{EngineConfig, EngineStats, Held};
 
 use super::{CALM, seeds};
-use crate::world::{Plan, Run, run};
+use crate::world::{Manners, Plan, Run, World, run, told};
 
 /// Both sides of the books, summed over clients and over engines: sent, lost, pending, then merged
 /// by cause.
@@ -41,6 +46,34 @@ fn what_clients_were_told_is_what_the_engines_counted() {
     );
 }
 
+/// What an operator can check from the figures alone, with unsubscribing, new scales, new epochs
+/// and everything else that random clients and markets do.
+#[test]
+fn heads_less_heads_at_the_join_are_sent_merged_lost_and_pending() {
+    let plans = [
+        ("calm", Plan { engines: 2, clients: 4, ..CALM }),
+        ("held up", Plan { stalls: true, credit: true, budget: true, tape_capacity: 16, ..CALM }),
+        ("upheaval", Plan { engines: 2, clients: 4, stalls: true, upheaval: true, ..CALM }),
+    ];
+    let mut moved = 0;
+    for (name, plan) in plans {
+        for seed in seeds() {
+            let run = run(Plan { seed, ..plan });
+            let closed = run.stats.into_iter().map(|stats| (stats, Held::default()));
+            for (stats, held) in run.open.into_iter().chain(closed) {
+                let heads = stats.left_at.wrapping_add(held.heads).wrapping_sub(stats.joined_at);
+                assert_eq!(
+                    heads,
+                    stats.booked() + stats.pending + held.pending,
+                    "{name}, TICKGATE_SEED={seed}: {held:?} {stats:?}"
+                );
+                moved += stats.booked();
+            }
+        }
+    }
+    assert!(moved > 0, "nothing was booked");
+}
+
 #[test]
 fn every_update_since_the_join_is_in_the_books() {
     for seed in seeds() {
@@ -63,5 +96,99 @@ fn every_update_since_the_join_is_in_the_books() {
                 }
             }
         }
+    }
+}
+
+/// What an engine must have counted, by what its clients were told.
+fn counted(run: &Run) -> EngineStats {
+    let mut stats = EngineStats::default();
+    for outcome in &run.outcomes {
+        for each in told(outcome.dialect, &outcome.transcript) {
+            let frame = match each.message {
+                Message::Frame(frame) => frame,
+                _ => {
+                    stats.control_bytes += each.bytes as u64;
+                    continue;
+                }
+            };
+            stats.frames += 1;
+            stats.frame_bytes += each.bytes as u64;
+            stats.frames_by_cause[usize::from(frame.cause)] += 1;
+            stats.heartbeats += u64::from(frame.entries.is_empty());
+            for entry in &frame.entries {
+                count(entry, &mut stats);
+            }
+        }
+    }
+    stats
+}
+
+fn count(entry: &Entry, stats: &mut EngineStats) {
+    let is_full = |step: Step| u64::from(matches!(step, Step::Full { .. }));
+    match entry {
+        Entry::Quote(quote) => {
+            stats.quotes += 1;
+            stats.snapshots += is_full(quote.step);
+        }
+        Entry::Last(last) => {
+            stats.lasts += 1;
+            stats.snapshots += is_full(last.step);
+        }
+        Entry::Trade(_) | Entry::TradeCorrection(_) => stats.trades += 1,
+        Entry::Status(_) => stats.statuses += 1,
+        Entry::Ready { .. } => stats.readies += 1,
+        Entry::TradesLost(lost) => stats.trades_lost += (lost.to - lost.from + 1) as u64,
+        _ => {}
+    }
+}
+
+#[test]
+fn an_engine_counts_what_it_says() {
+    for plan in [
+        Plan { upheaval: true, ..CALM },
+        Plan { stalls: true, credit: true, budget: true, tape_capacity: 16, ..CALM },
+    ] {
+        for seed in seeds().take(10) {
+            let run = run(Plan { seed, ..plan });
+            let (engine, told) = (&run.stats[0], counted(&run));
+            assert_eq!(engine.entries(), told.quotes + told.lasts + told.trades + told.statuses);
+            assert!(told.snapshots > 0 && told.trades > 0 && told.heartbeats > 0);
+            let frames = |each: &EngineStats| {
+                (each.frames, each.heartbeats, each.frame_bytes, each.frames_by_cause)
+            };
+            assert_eq!(frames(engine), frames(&told), "TICKGATE_SEED={seed}");
+            let entries = |each: &EngineStats| {
+                let states = (each.quotes, each.lasts, each.snapshots);
+                (states, each.trades, each.trades_lost, each.statuses, each.readies)
+            };
+            assert_eq!(entries(engine), entries(&told), "TICKGATE_SEED={seed}");
+            // Control frames come on top of replies.
+            assert!(engine.control_bytes >= told.control_bytes, "TICKGATE_SEED={seed}");
+            assert_eq!((engine.subscriptions, engine.busy_reads), (0, 0), "TICKGATE_SEED={seed}");
+        }
+    }
+}
+
+#[test]
+fn sessions_with_the_same_cursor_share_entries() {
+    for throttle_ms in [0, 5] {
+        let mut world = World::new(5, 1, 10, 64, EngineConfig::default());
+        let names = world.market.names();
+        for _ in 0..6 {
+            let client = world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+            let wanted = Subscribe {
+                symbols: names.clone(),
+                throttle_ms: Some(Some(throttle_ms)),
+                ..Subscribe::default()
+            };
+            world.subscribe(client, wanted);
+        }
+        world.run_with(100_000, 5_000, World::requote);
+        let before = world.engines[0].stats().clone();
+        world.run_with(500_000, 5_000, World::requote);
+        let after = world.engines[0].stats();
+        assert_eq!(after.quotes - before.quotes, 6_000, "{throttle_ms} ms");
+        let shared = after.shared_entries - before.shared_entries;
+        assert_eq!(shared, 5_000, "{throttle_ms} ms: one of six is encoded, five are copied");
     }
 }

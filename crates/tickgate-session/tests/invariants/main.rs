@@ -5,7 +5,15 @@
 //! and prints what its failure says. A failure names its plan and seed.
 
 mod books;
+mod calls;
+mod causes;
+mod clock_steps;
+mod fairness;
+mod leaving;
+mod limits;
 mod offsets;
+mod pace;
+mod replies;
 mod slow;
 mod spoiled;
 mod world;

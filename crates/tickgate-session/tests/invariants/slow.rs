@@ -149,3 +149,92 @@ fn a_stalled_session_holds_as_much_after_minutes_as_after_seconds() {
     assert_eq!(outcome.verdict.violations, [], "it then holds the newest values");
     assert_eq!(outcome.breaches, [] as [String; 0]);
 }
+
+#[test]
+fn a_client_that_moves_its_symbols_for_ever_holds_no_more_than_after_a_few_moves() {
+    // From interval to interval, in two ways, and between a name and the wildcard.
+    moves_for_ever(|names, round| {
+        let interval_ms = |at: usize| [25, 100, 0][(round + at) % 3];
+        let throttle = |(at, name): (usize, &String)| Command::Throttle {
+            id: None,
+            symbols: Some(vec![name.clone()]),
+            throttle_ms: Some(Some(interval_ms(at))),
+            max_bytes_per_second: None,
+        };
+        names.iter().enumerate().map(throttle).collect()
+    });
+    moves_for_ever(|names, round| {
+        let unsubscribe = |name: &String| Command::Unsubscribe {
+            id: None,
+            symbols: vec![name.clone()],
+            channels: None,
+        };
+        let subscribe =
+            |name: &String| Command::Subscribe(subscribe(std::slice::from_ref(name), 25));
+        // A subscribe is owed its ready, so only so many can wait for it.
+        match round {
+            0..30 if round % 2 == 0 => names.iter().map(subscribe).collect(),
+            0..30 => names.iter().map(unsubscribe).collect(),
+            _ => Vec::new(),
+        }
+    });
+}
+
+fn moves_for_ever(commands: impl Fn(&[String], usize) -> Vec<Command>) {
+    let config = EngineConfig {
+        commands_per_second: 1_000_000,
+        command_burst: 100_000,
+        ..EngineConfig::default()
+    };
+    let mut world = World::new(12, 1, 8, 64, config);
+    let client = world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+    let names = world.market.names();
+    world.subscribe(client, subscribe(&["*".into()], 100));
+    world.subscribe(client, subscribe(&names, 100));
+    world.run_on(300_000, 5_000, 5);
+    // Data waits for credit, so nothing settles what was moved; replies leave.
+    let at_us = world.now.monotonic_us;
+    world.clients[client].say(at_us, &Command::Credit { id: None, frames: Some(1) });
+    world.run_on(300_000, 5_000, 5);
+    let mut most = [0; 2];
+    for round in 0..1_000 {
+        for command in commands(&names, round) {
+            let at_us = world.now.monotonic_us;
+            world.clients[client].say(at_us, &command);
+        }
+        world.pass(10);
+        world.trade(3);
+        world.serve(true);
+        let key = world.clients[client].key;
+        let footprint = world.engines[0].footprint(key).expect("it is open");
+        let part = &mut most[usize::from(round >= 10)];
+        *part = footprint.subscriptions.max(*part);
+    }
+    assert!(most[1] <= most[0], "{most:?} bytes in the first ten rounds and after them");
+}
+
+#[test]
+fn snapshots_asked_for_again_and_again_are_owed_once() {
+    let config = EngineConfig { command_burst: 1_000, ..EngineConfig::default() };
+    let mut world = World::new(12, 1, 8, 64, config);
+    let client = world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+    let names = world.market.names();
+    world.subscribe(client, subscribe(&names, 100));
+    let at_us = world.now.monotonic_us;
+    world.clients[client].say(at_us, &Command::Credit { id: None, frames: Some(1) });
+    world.run_on(300_000, 5_000, 5);
+    for _ in 0..250 {
+        let again = Subscribe { snapshot: true, ..subscribe(&names, 100) };
+        world.subscribe(client, again);
+        world.run_on(10, 10, 0);
+    }
+    let key = world.clients[client].key;
+    let footprint = world.engines[0].footprint(key).expect("it is open");
+    // 16 bytes each for 8 names and 250 readies, rounded up to a power of two.
+    assert!(footprint.owed <= 16 * 512, "{footprint:?}");
+    let at_us = world.now.monotonic_us;
+    world.clients[client].say(at_us, &Command::Credit { id: None, frames: None });
+    world.run_on(1_000_000, 5_000, 0);
+    let outcome = world.finish(at_us).remove(client);
+    assert_eq!(outcome.verdict.violations, []);
+}

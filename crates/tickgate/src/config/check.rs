@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, thread::available_parallelism, time::Duration};
 
 use tickgate_feed::{FeedError, replay::ReplayConfig, simulated::SimulatedConfig};
-use tickgate_gateway::{GatewayConfig, Network};
+use tickgate_gateway::{GatewayConfig, Network, Token};
 use tickgate_hub::{Hub, HubConfig, HubError};
 use tickgate_session::EngineConfig;
 use tracing_subscriber::EnvFilter;
@@ -21,6 +21,9 @@ use crate::failure::Failure;
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: SocketAddr,
+    pub(crate) admin_token: Option<Token>,
+    /// What is in force and where it came from, as JSON without secrets.
+    pub(crate) effective: String,
     pub(crate) gateway: GatewayConfig,
     pub(crate) engine: EngineConfig,
     pub(crate) hub: HubConfig,
@@ -44,10 +47,12 @@ pub(crate) enum FeedChoice {
 pub(crate) struct LogSettings {
     pub(crate) filter: String,
     pub(crate) format: LogFormat,
+    /// Lines of one kind written in a second; the rest is counted.
+    pub(crate) lines_per_second: u32,
 }
 
 /// A configuration with where each of its values came from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     pub(crate) origins: BTreeMap<String, Origin>,
@@ -67,6 +72,8 @@ impl Loaded {
         let settings = Settings {
             listen: self.address("gateway.listen", &config.gateway.listen)?,
             admin_listen: self.address("admin.listen", &config.admin.listen)?,
+            admin_token: self.admin_token()?,
+            effective: self.effective(),
             gateway: self.gateway()?,
             engine: engine(config),
             hub: hub(config),
@@ -78,6 +85,10 @@ impl Loaded {
         let (public, admin) = (settings.listen, settings.admin_listen);
         if public == admin && public.port() != 0 {
             return Err(self.broken("admin.listen", "must differ from gateway.listen"));
+        }
+        if !admin.ip().is_loopback() && settings.admin_token.is_none() {
+            let rule = "must be a loopback address, unless admin.token or admin.token_file is set";
+            return Err(self.broken("admin.listen", rule));
         }
         self.range("feed.pace_us", config.feed.pace_us, 50, 100_000)?;
         settings.engine.check().map_err(|error| self.engine_error(&error))?;
@@ -140,6 +151,7 @@ impl Loaded {
             send_buffer_bytes: gateway.send_buffer_bytes,
             not_sent_limit_bytes: gateway.not_sent_limit_bytes,
             drain_within: Duration::from_millis(gateway.drain_within_ms),
+            memory_limit_bytes: gateway.memory_limit_bytes,
         })
     }
 
@@ -160,13 +172,45 @@ impl Loaded {
         }
     }
 
+    /// The token itself, or the one in its file.
+    fn admin_token(&self) -> Result<Option<Token>, ConfigError> {
+        let admin = &self.config.admin;
+        let (key, text) = match (admin.token.0.is_empty(), admin.token_file.as_os_str()) {
+            (true, file) if file.is_empty() => return Ok(None),
+            (false, file) if file.is_empty() => ("admin.token", admin.token.0.clone()),
+            (false, _) => {
+                return Err(self.broken("admin.token_file", "excludes admin.token: set one"));
+            }
+            (true, file) => {
+                let text = std::fs::read_to_string(file).map_err(|error| {
+                    self.broken("admin.token_file", &format!("cannot be read: {error}"))
+                })?;
+                ("admin.token_file", text.trim().to_owned())
+            }
+        };
+        let token = Token::new(text).map_err(|rule| self.broken(key, &rule.to_string()))?;
+        Ok(Some(token))
+    }
+
+    /// Every key with its value in force, and where those came from that somebody set.
+    fn effective(&self) -> String {
+        let origins: BTreeMap<&String, String> =
+            self.origins.iter().map(|(key, origin)| (key, origin.to_string())).collect();
+        serde_json::json!({ "config": self.config, "set_by": origins }).to_string()
+    }
+
     fn log(&self) -> Result<LogSettings, ConfigError> {
         let log = &self.config.log;
         if EnvFilter::try_new(&log.filter).is_err() {
             let rule = "must be a level (error, warn, info, debug, trace) or target=level pairs";
             return Err(self.broken("log.filter", rule));
         }
-        Ok(LogSettings { filter: log.filter.clone(), format: log.format })
+        self.range("log.lines_per_second", u64::from(log.lines_per_second), 1, 1_000_000)?;
+        Ok(LogSettings {
+            filter: log.filter.clone(),
+            format: log.format,
+            lines_per_second: log.lines_per_second,
+        })
     }
 
     fn address(&self, key: &str, text: &str) -> Result<SocketAddr, ConfigError> {
@@ -288,6 +332,22 @@ mod tests {
     }
 
     #[test]
+    fn a_token_opens_the_admin_listener_and_is_shown_nowhere() {
+        const SECRET: &str = "correct-horse-battery";
+        let settings = with(&[("admin.listen", "0.0.0.0:7401"), ("admin.token", SECRET)]);
+        let settings = settings.expect("valid");
+        assert!(settings.admin_token.is_some());
+        assert!(!settings.effective.contains(SECRET), "{}", settings.effective);
+        assert!(settings.effective.contains("\"token\":\"***\""), "{}", settings.effective);
+        assert!(!format!("{settings:?}").contains(SECRET));
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::io::Write::write_all(&mut file, b"  correct-horse-battery\n").expect("written");
+        let path = file.path().to_str().expect("UTF-8");
+        let from_file = with(&[("admin.token_file", path)]).expect("valid");
+        assert_eq!(from_file.admin_token, settings.admin_token);
+    }
+
+    #[test]
     fn each_broken_rule_names_key_value_and_rule() {
         for (key, value, message) in [
             (
@@ -301,6 +361,17 @@ mod tests {
                 "127.0.0.1:7400",
                 "admin.listen = \"127.0.0.1:7400\": must differ from gateway.listen",
             ),
+            (
+                "admin.listen",
+                "0.0.0.0:7401",
+                "admin.listen = \"0.0.0.0:7401\": must be a loopback address, unless admin.token or admin.token_file is set",
+            ),
+            (
+                "admin.token",
+                "hunter2",
+                "admin.token = \"***\": must be 16 to 256 printable ASCII characters without spaces",
+            ),
+            ("log.lines_per_second", "0", "log.lines_per_second = 0: must be 1 to 1000000"),
             (
                 "limits.frame_limit_bytes",
                 "70000",
@@ -355,6 +426,11 @@ mod tests {
             let from = if key == "feed.kind" { "default" } else { "--set" };
             assert!(error.ends_with(&format!("(from {from})")), "{error}");
         }
+        let both = [("admin.token", "0123456789abcdef"), ("admin.token_file", "/nowhere")];
+        let error = with(&both).expect_err("both");
+        assert!(error.starts_with("admin.token_file = \"/nowhere\": excludes"), "{error}");
+        let error = with(&both[1..]).expect_err("no such file");
+        assert!(error.starts_with("admin.token_file = \"/nowhere\": cannot be read"), "{error}");
         let error = with(&[("hub.memory_limit_bytes", "1")]).expect_err("memory");
         assert!(error.starts_with("hub.memory_limit_bytes = 1: must be at least the "), "{error}");
     }

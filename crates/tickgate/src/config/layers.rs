@@ -10,6 +10,7 @@ use super::{
     Config,
     check::Loaded,
     error::{ConfigError, Origin},
+    sections::Secret,
     suggest::nearest,
 };
 
@@ -21,6 +22,9 @@ const FILE_VARIABLE: &str = "TICKGATE_CONFIG";
 
 /// Whole numbers that have no default, so that the default configuration does not show them.
 pub(super) const OPTIONAL: [&str; 1] = ["feed.simulated.start_time_ns"];
+
+/// A key whose value no message shows.
+const SECRET: &str = "admin.token";
 
 /// The configuration so far.
 pub(crate) struct Layers {
@@ -41,6 +45,14 @@ impl Layers {
     pub(crate) fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text = fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        self.text(path, &text)
+    }
+
+    /// Takes the text of a TOML file that lies at `path`.
+    ///
+    /// # Errors
+    /// Text that is no TOML, and whatever [`Layers::set`] refuses.
+    pub(crate) fn text(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
             let line = error.span().map(|span| text[..span.start].lines().count().max(1));
             let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
@@ -143,7 +155,7 @@ impl Layers {
         };
         let refuse = |rule: String, value: &Value| ConfigError::Value {
             key: key.to_owned(),
-            value: value.to_string(),
+            value: if key == SECRET { Secret::MASK.to_owned() } else { value.to_string() },
             rule,
             origin: origin.clone(),
         };
@@ -183,7 +195,7 @@ fn variable(key: &str) -> String {
 
 /// Dotted keys of all values in nested tables; an empty table counts as a value, so that an
 /// unknown section does not go unnoticed for having nothing in it.
-fn flatten(prefix: &str, table: &Table, leaves: &mut BTreeMap<String, Value>) {
+pub(super) fn flatten(prefix: &str, table: &Table, leaves: &mut BTreeMap<String, Value>) {
     for (name, value) in table {
         let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         match value {
@@ -203,7 +215,7 @@ fn is_section(key: &str) -> bool {
 }
 
 /// Puts a value under a dotted key.
-fn insert(table: &mut Table, key: &str, value: Value) {
+pub(super) fn insert(table: &mut Table, key: &str, value: Value) {
     match key.split_once('.') {
         None => {
             table.insert(key.to_owned(), value);
@@ -294,6 +306,7 @@ mod tests {
                 "[limits]\nframe_limit_bytes = -1",
                 "limits.frame_limit_bytes = -1: must be a whole number of bytes, 0 or more (from FILE)",
             ),
+            ("[admin]\ntoken = 1234567890123456", "admin.token = ***: must be a text (from FILE)"),
             ("[hub]\nshards = 1.5", "hub.shards = 1.5: must be a whole number (from FILE)"),
             (
                 "[feed]\nkind = \"magic\"",

@@ -2,7 +2,9 @@
 //!
 //! Numbers are as wide as TOML's; ranges are checked in [`super::check`].
 
-use serde::{Deserialize, Serialize};
+use std::{fmt, path::PathBuf};
+
+use serde::{Deserialize, Serialize, Serializer};
 use tickgate_feed::{replay::ReplayConfig, simulated::SimulatedConfig};
 
 /// `[gateway]`: the public listener and its workers.
@@ -27,6 +29,7 @@ pub(crate) struct GatewaySection {
     pub(crate) send_buffer_bytes: usize,
     pub(crate) not_sent_limit_bytes: u32,
     pub(crate) drain_within_ms: u64,
+    pub(crate) memory_limit_bytes: u64,
 }
 
 impl Default for GatewaySection {
@@ -38,7 +41,7 @@ impl Default for GatewaySection {
             session_limit: 50_000,
             handover_limit: 1_024,
             handover_wait_ms: 1_000,
-            http_connection_limit: 4_096,
+            http_connection_limit: 512,
             connections_per_second: 2_000,
             connection_burst: 10_000,
             address_connection_limit: 1_024,
@@ -49,6 +52,7 @@ impl Default for GatewaySection {
             send_buffer_bytes: 16_384,
             not_sent_limit_bytes: 16_384,
             drain_within_ms: 5_000,
+            memory_limit_bytes: 0,
         }
     }
 }
@@ -174,11 +178,45 @@ pub(crate) enum FeedKind {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AdminSection {
     pub(crate) listen: String,
+    /// Empty: none.
+    pub(crate) token: Secret,
+    /// Empty: none.
+    pub(crate) token_file: PathBuf,
 }
 
 impl Default for AdminSection {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:7401".to_owned() }
+        Self {
+            listen: "127.0.0.1:7401".to_owned(),
+            token: Secret::default(),
+            token_file: PathBuf::new(),
+        }
+    }
+}
+
+/// A text that is read but never shown: it is written as asterisks wherever it is not empty.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl Secret {
+    /// What is shown instead.
+    pub(crate) const MASK: &'static str = "***";
+
+    fn shown(&self) -> &str {
+        if self.0.is_empty() { "" } else { Self::MASK }
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.shown())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.shown())
     }
 }
 
@@ -188,11 +226,12 @@ impl Default for AdminSection {
 pub(crate) struct LogSection {
     pub(crate) filter: String,
     pub(crate) format: LogFormat,
+    pub(crate) lines_per_second: u32,
 }
 
 impl Default for LogSection {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Human }
+        Self { filter: "info".to_owned(), format: LogFormat::Human, lines_per_second: 100 }
     }
 }
 

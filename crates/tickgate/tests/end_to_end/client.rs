@@ -57,6 +57,7 @@ impl Client {
         let mut request = stream_url.into_client_request().expect("a URL");
         let wanted = dialect.subprotocol().parse().expect("a header");
         request.headers_mut().insert("Sec-WebSocket-Protocol", wanted);
+        request.headers_mut().insert("User-Agent", "tickgate-test".parse().expect("a header"));
         let stream = TcpStream::connect(authority(stream_url)).expect("the gateway listens");
         stream.set_read_timeout(Some(SILENCE_LIMIT)).expect("a timeout can be set");
         let (socket, response) = tungstenite::client(request, stream).expect("a handshake");
@@ -116,7 +117,7 @@ impl Client {
                 Message::Reply(Reply::Subscribed(answer)) => {
                     assert!(answer.rejected.is_empty(), "rejected: {:?}", answer.rejected);
                 }
-                Message::Reply(Reply::Credited { .. }) => {}
+                Message::Reply(Reply::Credited { .. } | Reply::Throttled { .. }) => {}
                 other => panic!("unexpected: {other:?}"),
             }
         }
@@ -162,6 +163,31 @@ impl Client {
             match self.read() {
                 Err(error) => return error,
                 Ok(_) => assert!(start.elapsed() < SILENCE_LIMIT, "it is not closed"),
+            }
+        }
+    }
+
+    /// Reads and drops whatever comes until the gateway closes: code and reason of its close frame.
+    pub(crate) fn read_to_the_close_frame(mut self) -> (u16, String) {
+        let start = Instant::now();
+        loop {
+            match self.read().expect("a close frame before the end") {
+                WebSocketMessage::Close(frame) => {
+                    let frame = frame.expect("a code");
+                    return (frame.code.into(), frame.reason.to_string());
+                }
+                _ => assert!(start.elapsed() < SILENCE_LIMIT, "it is not closed"),
+            }
+        }
+    }
+
+    /// Reads until the answer to an unsubscribe has come.
+    pub(crate) fn read_to_the_unsubscribed(&mut self) {
+        loop {
+            match self.receive() {
+                Message::Frame(frame) => self.apply(&frame),
+                Message::Reply(Reply::Unsubscribed { .. }) => return,
+                other => panic!("unexpected: {other:?}"),
             }
         }
     }

@@ -5,7 +5,8 @@
 //!
 //! - [`gateway`]: the binary as a child process; [`client`]: a subscriber that keeps every entry;
 //! - [`data`]: which recordings are used; [`fold`]: what they must come out as;
-//! - [`recordings`], [`stalled`], [`descriptors`], [`clients`]: the tests.
+//! - [`http`]: requests to the admin listener; [`openapi`]: what it answers is what it describes;
+//! - [`recordings`], [`stalled`], [`descriptors`], [`clients`], [`operations`]: the tests.
 
 #![allow(clippy::print_stdout, reason = "what was tested, and on which recordings, is told")]
 
@@ -15,6 +16,9 @@ mod data;
 mod descriptors;
 mod fold;
 mod gateway;
+mod http;
+mod openapi;
+mod operations;
 mod recordings;
 mod script;
 mod stalled;

@@ -5,6 +5,12 @@ use tickgate_checker::{
     Channel, Checker, Closing, Command, Config, Dialect, Subscribe, Truth, Verdict, control,
     websocket::Opcode,
 };
+use tickgate_protocol::{
+    decode::{Decoder, Message as Decoded},
+    dialect::Dialect as Spoken,
+    entry::Frame,
+    reply::Reply,
+};
 use tickgate_session::SessionKey;
 
 use super::{pipe::Pipe, reader::Reader};
@@ -50,6 +56,15 @@ pub(crate) struct Client {
     blocked: bool,
     has_credit: bool,
     acked: u64,
+}
+
+/// A message of the gateway, read.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) at_us: u64,
+    /// On the wire, WebSocket header included.
+    pub(crate) bytes: usize,
+    pub(crate) message: Decoded,
 }
 
 /// A line of a transcript.
@@ -197,6 +212,38 @@ impl Client {
         }
     }
 
+    /// Says something the judge is not told of: its verdict means nothing after that.
+    pub(crate) fn mutter(&mut self, message: &str) {
+        let message = message.as_bytes().to_vec();
+        let command = Command::Refused { id: None, message };
+        self.pipe.send(&command.bytes(self.dialect, MASK));
+    }
+
+    /// What it was told so far, as the client library reads it.
+    pub(crate) fn told(&self) -> Vec<Told> {
+        told(self.dialect, &self.transcript)
+    }
+
+    /// The data frames it was told, heartbeats too.
+    pub(crate) fn frames(&self) -> Vec<(u64, Frame)> {
+        let told = self.told().into_iter();
+        told.filter_map(|told| match told.message {
+            Decoded::Frame(frame) => Some((told.at_us, frame)),
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// The replies it was told.
+    pub(crate) fn replies(&self) -> Vec<Reply> {
+        let told = self.told().into_iter();
+        told.filter_map(|told| match told.message {
+            Decoded::Reply(reply) => Some(reply),
+            _ => None,
+        })
+        .collect()
+    }
+
     pub(crate) fn acknowledge(&mut self, now_us: u64) {
         let frame = self.checker.last_frame();
         if frame > self.acked {
@@ -288,6 +335,26 @@ impl Client {
             symbols,
         }
     }
+}
+
+/// What the gateway said in a transcript, as the client library reads it.
+pub(crate) fn told(dialect: Dialect, transcript: &[(u64, Heard)]) -> Vec<Told> {
+    let mut decoder = Decoder::new(match dialect {
+        Dialect::MessagePack => Spoken::MessagePack,
+        Dialect::Json => Spoken::Json,
+    });
+    let messages = transcript.iter().filter_map(|(at_us, heard)| match heard {
+        Heard::Message(Opcode::Text | Opcode::Binary, payload) => Some((*at_us, payload)),
+        _ => None,
+    });
+    messages
+        .map(|(at_us, payload)| Told {
+            at_us,
+            // Headers of messages of at most 125 bytes and of at most 65,535.
+            bytes: payload.len() + if payload.len() < 126 { 2 } else { 4 },
+            message: decoder.decode(payload).expect("it is of the wire"),
+        })
+        .collect()
 }
 
 fn random_throttle(rng: &mut StdRng) -> Option<u64> {

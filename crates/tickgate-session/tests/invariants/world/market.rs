@@ -225,6 +225,24 @@ impl Market {
         self.publisher.publish(&self.batch);
     }
 
+    /// Publishes these ticks, each of the symbol of a number, in one batch.
+    pub(crate) fn publish(
+        &mut self,
+        now_us: u64,
+        unix_us: i64,
+        bodies: impl IntoIterator<Item = (usize, TickBody)>,
+        truth: &mut Truth,
+    ) {
+        self.batch.clear();
+        let event_time_ns = unix_us * 1_000;
+        for (number, body) in bodies {
+            self.fold(now_us, number, event_time_ns, &body, truth);
+            let symbol = self.symbols[number].listing;
+            self.batch.ticks.push(Tick { symbol, event_time_ns, body });
+        }
+        self.publisher.publish(&self.batch);
+    }
+
     fn body(&mut self, number: usize, rng: &mut StdRng) -> TickBody {
         let price = rng.random_range(-50..2_000);
         let size = rng.random_range(0..500);

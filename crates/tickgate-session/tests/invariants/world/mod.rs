@@ -8,6 +8,6 @@ mod reader;
 mod run;
 mod stage;
 
-pub(crate) use client::{Heard, Manners};
+pub(crate) use client::{Heard, Manners, Told, told};
 pub(crate) use run::{Plan, Run, run};
 pub(crate) use stage::World;

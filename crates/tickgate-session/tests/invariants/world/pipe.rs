@@ -51,6 +51,11 @@ impl Pipe {
         self.0.borrow_mut().room = None;
     }
 
+    /// Breaks the connection: reads find its end, writes fail.
+    pub(crate) fn cut(&self) {
+        self.0.borrow_mut().shut = true;
+    }
+
     pub(crate) fn is_shut(&self) -> bool {
         self.0.borrow().shut
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::RngExt;
 use tickgate_checker::{Dialect, Subscribe, Truth};
 use tickgate_protocol::tick::Status;
-use tickgate_session::{EngineConfig, EngineStats};
+use tickgate_session::{EngineConfig, EngineStats, Held, Survey};
 
 use super::{
     client::{Manners, Outcome},
@@ -36,6 +36,8 @@ pub(crate) struct Run {
     pub(crate) outcomes: Vec<Outcome>,
     /// Of each engine, after all its sessions were ended.
     pub(crate) stats: Vec<EngineStats>,
+    /// Of each engine, while its sessions were still open: figures, and a survey of them.
+    pub(crate) open: Vec<(EngineStats, Held)>,
     pub(crate) truth: Truth,
     /// Nothing was published after it.
     pub(crate) quiet_since_us: u64,
@@ -108,13 +110,28 @@ pub(crate) fn run(plan: Plan) -> Run {
 fn close_all(mut world: World, quiet_since_us: u64) -> Run {
     let end_us = world.now.monotonic_us;
     let truth = world.truth.clone();
+    let open = world.engines.iter().map(|engine| {
+        let mut survey = Survey::new(0);
+        while !engine.survey(world.now, &mut survey, 1) {}
+        let slowest_first = |top| {
+            let mut survey = Survey::new(top);
+            assert!(engine.survey(world.now, &mut survey, usize::MAX), "all in one slice");
+            survey.finish().1
+        };
+        let all = slowest_first(world.clients.len());
+        assert!(all.is_sorted_by(|a, b| a.slowness() > b.slowness()), "{all:?}");
+        assert_eq!(all.len(), engine.len());
+        assert_eq!(slowest_first(2), all[..all.len().min(2)], "the slowest are kept");
+        (engine.stats().clone(), survey.finish().0)
+    });
+    let open = open.collect();
     let keys: Vec<_> = world.clients.iter().map(|client| (client.engine, client.key)).collect();
     for (engine, key) in keys {
         let reason = tickgate_protocol::close::CloseReason::Kicked;
         world.engines[engine].close(world.now, key, reason);
     }
     let stats = world.engines.iter().map(|engine| engine.stats().clone()).collect();
-    Run { outcomes: world.finish(quiet_since_us), stats, truth, quiet_since_us, end_us }
+    Run { outcomes: world.finish(quiet_since_us), stats, open, truth, quiet_since_us, end_us }
 }
 
 /// Lets time pass, sometimes so much that the engines were left alone for long.

@@ -1,10 +1,15 @@
 //! The hub, its engines, their clients and the clock, moved on step by step.
 
+use std::sync::Arc;
+
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tickgate_checker::{Command, Config, Dialect, Subscribe, Truth};
 use tickgate_hub::{Hub, HubConfig};
-use tickgate_protocol::{dialect::Dialect as Spoken, tick::Status};
-use tickgate_session::{Ended, Engine, EngineConfig, Inbound, Now, Shared};
+use tickgate_protocol::{
+    dialect::Dialect as Spoken,
+    tick::{Quote, Status, TickBody},
+};
+use tickgate_session::{Ended, Engine, EngineConfig, Inbound, Now, Progress, Shared};
 
 use super::{
     client::{Client, Manners, Outcome},
@@ -21,6 +26,8 @@ pub(crate) struct World {
     pub(crate) now: Now,
     pub(crate) truth: Truth,
     pub(crate) market: Market,
+    /// What the engines have in common.
+    pub(crate) shared: Arc<Shared>,
     /// One for each worker of the hub.
     pub(crate) engines: Vec<Engine<Pipe>>,
     pub(crate) clients: Vec<Client>,
@@ -64,6 +71,7 @@ impl World {
             now,
             truth,
             market,
+            shared,
             next_due_us: vec![now.monotonic_us; engines.len()],
             engines,
             clients: Vec::new(),
@@ -111,6 +119,51 @@ impl World {
     pub(crate) fn trade(&mut self, most: usize) {
         let Now { monotonic_us, unix_us } = self.now;
         self.market.trade(monotonic_us, unix_us, most, &mut self.rng, &mut self.truth);
+    }
+
+    /// Gives every symbol a quote it did not have before.
+    pub(crate) fn requote(&mut self) {
+        let price = (self.now.monotonic_us % 1_000_000_000) as i64;
+        let quote = Quote {
+            bid_price: price,
+            bid_size: 1,
+            ask_price: price + 1,
+            ask_size: 1,
+            suspect: false,
+        };
+        let count = self.market.names().len();
+        self.publish((0..count).map(|number| (number, TickBody::Quote(quote))));
+    }
+
+    /// Publishes these ticks, each of the symbol of a number.
+    pub(crate) fn publish(&mut self, bodies: impl IntoIterator<Item = (usize, TickBody)>) {
+        let Now { monotonic_us, unix_us } = self.now;
+        self.market.publish(monotonic_us, unix_us, bodies, &mut self.truth);
+    }
+
+    /// Has an engine serve one slice, and the clients read what came.
+    pub(crate) fn serve_slice(&mut self, engine: usize) -> Progress {
+        let progress = self.engines[engine].poll(self.now);
+        self.ended.extend(self.engines[engine].take_ended());
+        for client in &mut self.clients {
+            client.read(self.now.monotonic_us, &self.truth);
+        }
+        progress
+    }
+
+    /// Steps of `step_us` for `length_us`; before each is served, `each` does something.
+    pub(crate) fn run_with(
+        &mut self,
+        length_us: u64,
+        step_us: u64,
+        mut each: impl FnMut(&mut Self),
+    ) {
+        let end_us = self.now.monotonic_us + length_us;
+        while self.now.monotonic_us < end_us {
+            self.pass(step_us);
+            each(self);
+            self.serve(true);
+        }
     }
 
     /// Does what the workers do now: reads clients, and polls at a tick, when the doorbell `rang`

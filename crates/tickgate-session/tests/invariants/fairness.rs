@@ -1,0 +1,154 @@
+//! Whoever shares something gets a share: real-time and throttled sessions of one worker, and the
+//! symbols of a client whose budget is too small for all of them.
+
+use std::collections::BTreeMap;
+
+use tickgate_checker::{Channel, Command, Dialect, Subscribe};
+use tickgate_protocol::entry::Entry;
+use tickgate_session::EngineConfig;
+
+use crate::world::{Manners, World};
+
+/// Few enough that one slice never serves everybody.
+const SLICE: usize = 4;
+
+fn quotes(symbols: &[String], throttle_ms: u64) -> Subscribe {
+    Subscribe {
+        symbols: symbols.to_vec(),
+        channels: Some(vec![Channel::Quote]),
+        throttle_ms: Some(Some(throttle_ms)),
+        ..Subscribe::default()
+    }
+}
+
+/// A worker that serves four sessions at once, with clients of these throttle intervals, all set.
+fn crowd(intervals_ms: impl IntoIterator<Item = u64>) -> World {
+    let config = EngineConfig { slice_sessions: SLICE, ..EngineConfig::default() };
+    let mut world = World::new(2, 1, 8, 1_024, config);
+    let names = world.market.names();
+    for throttle_ms in intervals_ms {
+        let client = world.open(Dialect::MessagePack, 4_096, true, Manners::default());
+        world.subscribe(client, quotes(&names, throttle_ms));
+    }
+    world.run_on(500_000, 5_000, 4);
+    world
+}
+
+#[test]
+fn throttled_sessions_are_not_starved_by_real_time_ones() {
+    // Twelve real-time sessions have something new each time one slice of four has been served.
+    let mut world = crowd([0; 12].into_iter().chain([25; 3]));
+    let before: Vec<usize> = world.clients.iter().map(|client| client.frames().len()).collect();
+    for _ in 0..4_000 {
+        world.pass(500);
+        world.requote();
+        assert!(world.serve_slice(0).more, "real-time sessions wait all the time");
+    }
+    for (client, before) in world.clients.iter().zip(before).skip(12) {
+        let frames = client.frames().len() - before;
+        // 80 intervals, each prolonged by a tick where the turn comes after the tick.
+        assert!((65..=80).contains(&frames), "{frames} frames in 80 intervals");
+    }
+    let at_us = world.now.monotonic_us;
+    for (number, outcome) in world.finish(at_us).into_iter().enumerate() {
+        assert_eq!(outcome.verdict.violations, [], "client {number}");
+    }
+}
+
+#[test]
+fn real_time_sessions_do_not_wait_behind_throttled_ones() {
+    let mut world = crowd([0].into_iter().chain([50; 80]));
+    for _ in 0..10 {
+        let before_us = world.now.monotonic_us;
+        world.pass(200_000);
+        let at_us = world.now.monotonic_us;
+        for client in &mut world.clients {
+            client.checker.neglected(before_us, at_us);
+        }
+        // All 80 are due at once, for 20 slices.
+        for slice in 0..20 {
+            world.pass(10);
+            world.requote();
+            let before = world.clients[0].frames().len();
+            assert!(world.serve_slice(0).more, "throttled sessions wait all the time");
+            assert_eq!(world.clients[0].frames().len(), before + 1, "slice {slice}");
+        }
+        world.run_on(100_000, 5_000, 0);
+    }
+}
+
+/// Entries by symbol's id that a client gets in 20 s, in order, whose budget is a tenth of what it
+/// subscribed to, at the intervals given; all symbols change all the time.
+fn squeezed(subscribes: impl FnOnce(&[String]) -> Vec<Subscribe>) -> Vec<u32> {
+    let mut world = World::new(4, 1, 24, 1_024, EngineConfig::default());
+    let names = world.market.names();
+    let client = world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+    for subscribe in subscribes(&names) {
+        world.subscribe(client, subscribe);
+    }
+    world.run_with(500_000, 5_000, World::requote);
+    let budget = Command::Throttle {
+        id: None,
+        symbols: None,
+        throttle_ms: None,
+        max_bytes_per_second: Some(Some(2_000)),
+    };
+    world.clients[client].say(world.now.monotonic_us, &budget);
+    // The burst is spent first.
+    world.run_with(2_000_000, 5_000, World::requote);
+    let settled = world.clients[client].frames().len();
+    world.run_with(20_000_000, 5_000, World::requote);
+    let frames = world.clients[client].frames().split_off(settled);
+    frames
+        .into_iter()
+        .flat_map(|(_, frame)| frame.entries)
+        .map(|entry| match entry {
+            Entry::Quote(quote) => quote.id,
+            other => panic!("{other:?} was not asked for"),
+        })
+        .collect()
+}
+
+/// How many entries each symbol got.
+fn counts(entries: &[u32]) -> BTreeMap<u32, usize> {
+    let mut counts = BTreeMap::new();
+    for id in entries {
+        *counts.entry(*id).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn under_a_small_budget_the_symbols_of_an_interval_come_in_turns() {
+    for throttle_ms in [0, 25, 100] {
+        let entries = squeezed(|names| vec![quotes(names, throttle_ms)]);
+        assert!(entries.len() > 1_000, "{} entries", entries.len());
+        let counts = counts(&entries);
+        assert_eq!(counts.len(), 24, "{throttle_ms} ms: {counts:?}");
+        let (least, most) = (counts.values().min(), counts.values().max());
+        assert!(most <= least.map(|least| least + 2).as_ref(), "{throttle_ms} ms: {counts:?}");
+    }
+}
+
+#[test]
+fn under_a_small_budget_the_wildcards_symbols_come_in_turns() {
+    for throttle_ms in [0, 25] {
+        let entries = squeezed(|_| vec![quotes(&["*".into()], throttle_ms)]);
+        let counts = counts(&entries);
+        assert_eq!(counts.len(), 24, "{throttle_ms} ms: {counts:?}");
+        let (least, most) = (counts.values().min(), counts.values().max());
+        assert!(most <= least.map(|least| least + 2).as_ref(), "{throttle_ms} ms: {counts:?}");
+    }
+}
+
+#[test]
+fn under_a_small_budget_no_interval_lives_on_what_others_leave() {
+    let entries = squeezed(|names| {
+        let wildcard = quotes(&["*".into()], 50);
+        vec![quotes(&names[..8], 25), quotes(&names[8..16], 30), wildcard]
+    });
+    let counts = counts(&entries);
+    assert_eq!(counts.len(), 24, "{counts:?}");
+    let (least, most) = (counts.values().min(), counts.values().max());
+    assert!(most <= least.map(|least| 2 * least).as_ref(), "{counts:?}");
+}
