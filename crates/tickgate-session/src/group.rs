@@ -4,6 +4,7 @@ use crate::{
     schedule::{Due, GroupId, Schedule},
     subscription::Subscription,
     wheel::TimerKey,
+    work,
 };
 use tickgate_protocol::channel::Channel;
 
@@ -81,10 +82,22 @@ impl Group {
         self.members.binary_search_by_key(&symbol, |member| member.symbol)
     }
 
-    /// Adds a member that is not in it.
-    pub(crate) fn insert(&mut self, member: Subscription) {
-        if let Err(at) = self.position(member.symbol) {
-            self.members.insert(at, member);
+    /// Adds members that are not in it, sorted by symbol. Who is in it moves once at most, however
+    /// many come.
+    pub(crate) fn insert_all(
+        &mut self,
+        joining: impl ExactSizeIterator<Item = Subscription> + DoubleEndedIterator + Clone,
+    ) {
+        let mut end = self.members.len();
+        self.members.extend(joining.clone());
+        // From the last: those behind its place make room for it and for all that come before it.
+        for (before, member) in joining.enumerate().rev() {
+            let held = &self.members[..end];
+            let at = held.partition_point(|each| each.symbol < member.symbol);
+            work::look_at(end - at + 1);
+            self.members.copy_within(at..end, at + before + 1);
+            self.members[at + before] = member;
+            end = at;
         }
     }
 
@@ -114,6 +127,7 @@ impl Group {
 
     /// Who left before it was looked at, and came again, counts once, as it came last.
     pub(crate) fn settle_moved(&mut self) {
+        work::look_at(self.moved.len());
         self.moved.reverse();
         self.moved.sort_by_key(|each| each.symbol);
         self.moved.dedup_by_key(|each| each.symbol);
@@ -135,6 +149,7 @@ impl Group {
         }
         let ticks = schedule.ticks(self.interval_ms);
         if self.timer.is_none() && !self.state_due {
+            work::look_at(self.members.len());
             let at = match self.members.iter().find_map(Subscription::sent_tick) {
                 Some(sent) => {
                     let since = u64::from((schedule.tick as u32).wrapping_sub(sent));
@@ -189,6 +204,7 @@ impl Group {
     /// Runs while a member has the trade channel and the interval is longer than a trade may wait.
     fn schedule_tape(&mut self, session: u32, schedule: &mut Schedule) {
         let Some(ticks) = schedule.tape_ticks(self.interval_ms) else { return };
+        work::look_at(self.members.len());
         let has_trades = |member: &Subscription| member.channels.has(Channel::Trade);
         if self.covers_trades || self.members.iter().any(has_trades) {
             let at = schedule.tick + ticks;

@@ -12,8 +12,9 @@
 //! - `sampling`, `tape`, `cache`, `frame`, `flush`: how a frame is filled;
 //! - `session`, `outbound`: one connection;
 //! - `intake`: what all clients of a worker may send together;
-//! - [`engine`], `collect`, `serve`, `inbound`, `commands`, `subscribing`, `housekeeping`,
-//!   `footprint`, `shed`: a worker's loop.
+//! - [`engine`], `collect`, `serve`, `inbound`, `commands`, `joining`, `subscribing`,
+//!   `housekeeping`, `footprint`, `shed`: a worker's loop;
+//! - `work`: what tests count instead of time.
 
 pub mod config;
 
@@ -69,7 +70,11 @@ mod spread;
 
 mod commands;
 
+mod joining;
+
 mod subscribing;
+
+mod work;
 
 mod housekeeping;
 

@@ -7,6 +7,7 @@ use crate::{
     schedule::{GroupId, Schedule},
     subscription::{INHERIT, Subscription},
     wildcard::Wildcard,
+    work,
 };
 
 /// What one session is subscribed to.
@@ -97,30 +98,37 @@ impl Portfolio {
         self.groups.iter_mut().find(|group| group.id == id)
     }
 
-    /// Takes a subscription by name out of its group, cursors and all; with the group's interval.
-    pub(crate) fn take(
+    /// Takes those subscriptions by name out of their groups that leave, cursors and all, each with
+    /// its group's interval. One look at each, however many leave.
+    fn take_all(
         &mut self,
-        symbol: u32,
+        leaves: impl Fn(&Subscription, u16) -> bool,
         schedule: &mut Schedule,
-    ) -> Option<(Subscription, u16)> {
-        let (at, position) = self
-            .groups
-            .iter()
-            .enumerate()
-            .find_map(|(at, group)| Some((at, group.position(symbol).ok()?)))?;
-        let group = &mut self.groups[at];
-        work::look_at(group.moved.len() + 1);
-        let interval_ms = group.interval_ms;
-        let member = group.members.remove(position);
-        group.moved.retain(|each| each.symbol != symbol);
-        if group.is_realtime() {
-            schedule.interest.remove(symbol, self.session);
+    ) -> Vec<(Subscription, u16)> {
+        let mut taken = Vec::new();
+        for group in &mut self.groups {
+            work::look_at(group.members.len());
+            let first = taken.len();
+            let interval_ms = group.interval_ms;
+            let leaving = group.members.extract_if(.., |member| leaves(member, interval_ms));
+            taken.extend(leaving.map(|member| (member, interval_ms)));
+            let leaving = &taken[first..];
+            if leaving.is_empty() {
+                continue;
+            }
+            let has_left = |symbol| leaving.binary_search_by_key(&symbol, |each| each.0.symbol);
+            group.moved.retain(|each| has_left(each.symbol).is_err());
+            if group.is_realtime() {
+                for (member, _) in leaving {
+                    schedule.interest.remove(member.symbol, self.session);
+                }
+            }
+            if group.members.is_empty() {
+                group.cancel(schedule);
+            }
         }
-        if group.members.is_empty() {
-            group.cancel(schedule);
-            self.groups.remove(at);
-        }
-        Some((member, interval_ms))
+        self.groups.retain(|group| !group.members.is_empty());
+        taken
     }
 
     /// The place of the group of an interval, made if need be.
@@ -135,52 +143,55 @@ impl Portfolio {
         self.groups.len() - 1
     }
 
-    /// Puts a subscription by name into the group of its interval. `left_ms` is the interval it
-    /// had, if it was sent anything under one.
-    fn put(&mut self, member: Subscription, left_ms: Option<u16>, schedule: &mut Schedule) {
-        let at = self.group_at(self.interval_of(member.own_throttle_ms));
-        let symbol = member.symbol;
-        let group = &mut self.groups[at];
-        group.insert(member);
-        if group.is_realtime() {
-            schedule.interest.add(symbol, self.session);
-            // What changed while it was throttled is due now.
-            group.mark(symbol);
-        } else if let Some(left_ms) = left_ms {
-            group.moved_in(symbol, left_ms, schedule);
-        }
-        group.ensure_timers(self.session, member.channels.has(Channel::Trade), schedule);
-    }
-
-    /// The same for many that came from groups, at the cost of one sorting.
-    fn put_all(&mut self, members: Vec<(Subscription, u16)>, schedule: &mut Schedule) {
-        let mut gained = vec![false; self.groups.len()];
-        for (member, left_ms) in members {
-            let at = self.group_at(self.interval_of(member.own_throttle_ms));
-            gained.resize(self.groups.len(), false);
-            gained[at] = true;
+    /// Puts subscriptions by name into the groups of their intervals, each with the interval it had
+    /// if it was sent anything under one. Costs one sorting of them and, in each group that gains,
+    /// one look at its members.
+    fn put_all(&mut self, mut joining: Vec<(Subscription, Option<u16>)>, schedule: &mut Schedule) {
+        let place = |(member, _): &(Subscription, Option<u16>)| {
+            (self.interval_of(member.own_throttle_ms), member.symbol)
+        };
+        joining.sort_by(|left, right| {
+            work::look_at(1);
+            place(left).cmp(&place(right))
+        });
+        let mut rest = &joining[..];
+        while let Some((first, _)) = rest.first() {
+            let interval_ms = self.interval_of(first.own_throttle_ms);
+            let same = |(member, _): &(Subscription, Option<u16>)| {
+                self.interval_of(member.own_throttle_ms) == interval_ms
+            };
+            let (joining, others) = rest.split_at(rest.partition_point(same));
+            rest = others;
+            let at = self.group_at(interval_ms);
             let group = &mut self.groups[at];
-            if group.is_realtime() {
-                schedule.interest.add(member.symbol, self.session);
-                group.look_at_all = true;
-            } else {
-                let moved = group.moved(member.symbol, left_ms, schedule);
-                group.moved.push(moved);
+            group.insert_all(joining.iter().map(|(member, _)| *member));
+            for (member, left_ms) in joining {
+                if group.is_realtime() {
+                    schedule.interest.add(member.symbol, self.session);
+                    // What changed while it was throttled is due now.
+                    group.mark(member.symbol);
+                } else if let Some(left_ms) = left_ms {
+                    let moved = group.moved(member.symbol, *left_ms, schedule);
+                    group.moved.push(moved);
+                }
             }
-            group.members.push(member);
-        }
-        for (group, _) in self.groups.iter_mut().zip(gained).filter(|(_, gained)| *gained) {
-            work::look_at(group.members.len() + group.moved.len());
-            // Nearly sorted runs, which the standard sort merges in linear time.
-            group.members.sort_by_key(|member| member.symbol);
             group.settle_moved();
-            let trades = group.members.iter().any(|member| member.channels.has(Channel::Trade));
+            let trades = joining.iter().any(|(member, _)| member.channels.has(Channel::Trade));
             group.ensure_timers(self.session, trades, schedule);
         }
     }
 
+    /// Adds subscriptions by name, each of a symbol that has none. Those that the wildcard covered
+    /// bring their cursors.
+    pub(crate) fn join(&mut self, members: Vec<Subscription>, schedule: &mut Schedule) {
+        let covered_ms = self.wildcard.as_ref().map(|each| each.group.interval_ms);
+        let joining = members.into_iter().map(|member| (member, covered_ms));
+        self.put_all(joining.collect(), schedule);
+    }
+
     /// Writes a changed subscription by name back where it is; [`Self::regroup`] has to follow if
-    /// its interval changed, and moves any number of them at the cost of one sorting. False where it is not subscribed.
+    /// its interval changed, and moves any number of them at the cost of one sorting. False where it
+    /// is not subscribed.
     pub(crate) fn write_back(&mut self, member: Subscription, schedule: &mut Schedule) -> bool {
         for group in &mut self.groups {
             if let Ok(at) = group.position(member.symbol) {
@@ -193,69 +204,29 @@ impl Portfolio {
         false
     }
 
-    /// Writes a changed subscription by name back: in place where its interval stays, so that the
-    /// group keeps its phase; else into the group it belongs to now.
-    pub(crate) fn update(&mut self, member: Subscription, schedule: &mut Schedule) {
-        let interval_ms = self.interval_of(member.own_throttle_ms);
-        let session = self.session;
-        let stays = self.groups.iter_mut().find(|group| group.interval_ms == interval_ms);
-        if let Some(group) = stays
-            && let Ok(at) = group.position(member.symbol)
-        {
-            group.members[at] = member;
-            group.ensure_timers(session, member.channels.has(Channel::Trade), schedule);
+    /// Ends the subscriptions whose names are gone; the wildcard has back what it covers.
+    pub(crate) fn release(&mut self, schedule: &mut Schedule) {
+        let released = self.take_all(|member, _| member.named.is_empty(), schedule);
+        let Some(wildcard) = self.wildcard.as_mut().filter(|_| !released.is_empty()) else {
             return;
-        }
-        let covered_ms = self.wildcard.as_ref().map(|each| each.group.interval_ms);
-        let left_ms = self.take(member.symbol, schedule).map(|(_, left_ms)| left_ms);
-        self.put(member, left_ms.or(covered_ms), schedule);
-    }
-
-    /// Gives a subscription whose name is no more back to the wildcard, if that covers it.
-    pub(crate) fn give_back(&mut self, symbol: u32, schedule: &mut Schedule) {
-        let Some((member, left_ms)) = self.take(symbol, schedule) else { return };
-        if let Some(wildcard) = self.wildcard.as_mut() {
+        };
+        for (member, left_ms) in released {
             wildcard.take_back(member, left_ms, schedule);
-            let trades = wildcard.channels.has(Channel::Trade);
-            wildcard.group.ensure_timers(self.session, trades, schedule);
         }
+        let trades = wildcard.channels.has(Channel::Trade);
+        wildcard.group.ensure_timers(self.session, trades, schedule);
     }
 
     /// Moves every subscription whose interval in force has changed to the group it belongs to.
     pub(crate) fn regroup(&mut self, schedule: &mut Schedule) {
-        let mut moved: Vec<(Subscription, u16)> = Vec::new();
-        for at in 0..self.groups.len() {
-            let interval_ms = self.groups[at].interval_ms;
-            work::look_at(self.groups[at].members.len());
-            let leaving: Vec<u32> = self.groups[at]
-                .members
-                .iter()
-                .filter(|member| self.interval_of(member.own_throttle_ms) != interval_ms)
-                .map(|member| member.symbol)
-                .collect();
-            if leaving.is_empty() {
-                continue;
-            }
-            let realtime = self.groups[at].is_realtime();
-            let group = &mut self.groups[at];
-            moved.extend(
-                group
-                    .members
-                    .extract_if(.., |member| leaving.binary_search(&member.symbol).is_ok())
-                    .map(|member| (member, interval_ms)),
-            );
-            group.moved.retain(|each| leaving.binary_search(&each.symbol).is_err());
-            if realtime {
-                for symbol in leaving {
-                    schedule.interest.remove(symbol, self.session);
-                }
-            }
-            if group.members.is_empty() {
-                group.cancel(schedule);
-            }
-        }
-        self.groups.retain(|group| !group.members.is_empty());
-        self.put_all(moved, schedule);
+        let inherited_ms = self.interval_of(INHERIT);
+        let has_moved = |member: &Subscription, interval_ms| match member.own_throttle_ms {
+            INHERIT => interval_ms != inherited_ms,
+            own => interval_ms != own,
+        };
+        let moving = self.take_all(has_moved, schedule);
+        let moving = moving.into_iter().map(|(member, left_ms)| (member, Some(left_ms)));
+        self.put_all(moving.collect(), schedule);
         self.regroup_wildcard(schedule);
     }
 
@@ -275,6 +246,7 @@ impl Portfolio {
         let Some(wildcard) = self.wildcard.as_mut() else { return };
         wildcard.grow(count);
         for group in &mut self.groups {
+            work::look_at(group.members.len());
             for member in &mut group.members {
                 wildcard.vacate(member.symbol);
                 member.set_channels(member.named.with(wildcard.channels));
@@ -294,6 +266,7 @@ impl Portfolio {
         schedule.interest.wildcards.retain(|each| *each != self.session);
         schedule.interest.realtime_wildcards -= usize::from(wildcard.group.is_realtime());
         for member in self.groups.iter_mut().flat_map(|group| &mut group.members) {
+            work::look_at(1);
             member.set_channels(member.named);
         }
         self.regroup(schedule);
@@ -352,27 +325,6 @@ pub(crate) fn covered_channels(wildcard: Option<&Wildcard>) -> Channels {
     wildcard.map_or(Channels::NONE, |each| each.channels)
 }
 
-/// Members looked at, one after the other; counted in tests, so that they can say what a command
-/// costs without a clock.
-mod work {
-    #[cfg(test)]
-    thread_local! {
-        static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
-    }
-
-    pub(super) fn look_at(members: usize) {
-        #[cfg(test)]
-        LOOKED_AT.set(LOOKED_AT.get() + members);
-        let _ = members;
-    }
-
-    /// Since the last call, on this thread.
-    #[cfg(test)]
-    pub(super) fn take() -> usize {
-        LOOKED_AT.replace(0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rand::{SeedableRng, rngs::StdRng};
@@ -385,11 +337,8 @@ mod tests {
     /// A session with so many symbols at 100 ms, sent something before.
     fn portfolio(schedule: &mut Schedule) -> Portfolio {
         let mut portfolio = Portfolio::new(0, 100);
-        for symbol in 0..MEMBERS as u32 {
-            let mut member = Subscription::new(symbol);
-            member.quote_cursor = 1;
-            portfolio.update(member, schedule);
-        }
+        let member = |symbol| Subscription { quote_cursor: 1, ..Subscription::new(symbol) };
+        portfolio.join((0..MEMBERS as u32).map(member).collect(), schedule);
         portfolio
     }
 
@@ -406,8 +355,9 @@ mod tests {
             portfolio.connection_throttle_ms = [200, 100, 0][round % 3];
             portfolio.regroup(&mut schedule);
             let looked_at = work::take();
-            // Each is looked at, sorted in, and settled among those that moved.
-            assert!(looked_at <= 3 * MEMBERS, "{looked_at} in round {round}");
+            // Each is looked at, sorted, put in, settled among those that moved, and asked by a
+            // new group when it was sent something.
+            assert!(looked_at <= 5 * MEMBERS, "{looked_at} in round {round}");
             let held: usize = portfolio.groups.iter().map(|each| each.moved.capacity()).sum();
             assert!(held <= 4 * MEMBERS, "{held} kept after round {round}");
             assert_eq!((portfolio.count(), portfolio.groups.len()), (MEMBERS, 1));
@@ -429,6 +379,23 @@ mod tests {
     }
 
     #[test]
+    fn who_leaves_is_forgotten_among_those_that_moved() {
+        let mut schedule = schedule();
+        let mut portfolio = portfolio(&mut schedule);
+        portfolio.connection_throttle_ms = 200;
+        portfolio.regroup(&mut schedule);
+        assert_eq!(portfolio.groups[0].moved.len(), MEMBERS);
+        for member in &mut portfolio.groups[0].members {
+            member.named = if member.symbol % 2 == 0 { Channels::DEFAULT } else { Channels::NONE };
+        }
+        portfolio.release(&mut schedule);
+        assert_eq!(portfolio.count(), MEMBERS / 2);
+        let moved = &portfolio.groups[0].moved;
+        assert_eq!(moved.len(), MEMBERS / 2);
+        assert!(moved.iter().all(|each| each.symbol % 2 == 0));
+    }
+
+    #[test]
     fn moving_each_by_name_costs_one_look_at_all() {
         let mut schedule = schedule();
         let mut portfolio = portfolio(&mut schedule);
@@ -442,7 +409,7 @@ mod tests {
             }
             portfolio.regroup(&mut schedule);
             let looked_at = work::take();
-            assert!(looked_at <= 3 * MEMBERS, "{looked_at} in round {round}");
+            assert!(looked_at <= 5 * MEMBERS, "{looked_at} in round {round}");
             let intervals = portfolio.groups.iter().map(|group| group.interval_ms);
             assert_eq!(intervals.collect::<Vec<_>>(), [own]);
         }
@@ -455,6 +422,15 @@ mod tests {
         member.set_channels(Channels::ALL);
         member.own_throttle_ms = throttle_ms;
         member
+    }
+
+    /// What a command of one name does.
+    fn put(portfolio: &mut Portfolio, member: Subscription, schedule: &mut Schedule) {
+        if portfolio.write_back(member, schedule) {
+            portfolio.regroup(schedule);
+        } else {
+            portfolio.join(vec![member], schedule);
+        }
     }
 
     /// Timers of the session that fire up to the tick `to`, none of which is started anew.
@@ -471,7 +447,7 @@ mod tests {
         let mut portfolio = Portfolio::new(0, 100);
         for round in 0..50 {
             for symbol in 0..4 {
-                portfolio.update(member(symbol, 60_000), &mut schedule);
+                put(&mut portfolio, member(symbol, 60_000), &mut schedule);
             }
             if round % 7 == 0 {
                 portfolio.regroup(&mut schedule);
@@ -484,16 +460,16 @@ mod tests {
     fn what_ends_takes_its_timers_and_its_interest_along() {
         let mut schedule = schedule();
         let mut portfolio = Portfolio::new(0, 100);
-        portfolio.update(member(1, 60_000), &mut schedule);
-        portfolio.update(member(2, 50), &mut schedule);
-        portfolio.update(member(3, 0), &mut schedule);
+        put(&mut portfolio, member(1, 60_000), &mut schedule);
+        put(&mut portfolio, member(2, 50), &mut schedule);
+        put(&mut portfolio, member(3, 0), &mut schedule);
         portfolio.open_wildcard(&mut schedule);
         portfolio.spread_wildcard(9, &mut schedule);
         assert_eq!(portfolio.count(), 4);
         assert!(schedule.interest.is_realtime());
         assert_eq!(portfolio.intervals_with(50), 4, "50 ms is held already");
         assert_eq!(portfolio.intervals_with(51), 5);
-        portfolio.update(member(1, 50), &mut schedule);
+        put(&mut portfolio, member(1, 50), &mut schedule);
         assert_eq!(portfolio.intervals_with(50), 3, "the emptied group is gone");
         portfolio.clear(&mut schedule);
         assert_eq!(fired(&mut schedule, 12_000), (0, 0));

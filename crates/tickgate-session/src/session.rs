@@ -13,6 +13,7 @@ use crate::{
     portfolio::Portfolio,
     report::Totals,
     transport::Now,
+    work,
 };
 
 /// `ready` entries a session may wait for; a subscribe beyond that is refused. Bounds
@@ -167,18 +168,31 @@ impl<T> Session<T> {
             || self.portfolio.wildcard.as_ref().is_some_and(|each| each.group.is_due())
     }
 
-    /// Owes a snapshot of one subscription, once.
-    pub(crate) fn owe(&mut self, symbol: u32) {
-        let Some(member) = self.portfolio.find_mut(symbol) else { return };
-        if member.owed || !member.wants_snapshot() {
-            return;
+    /// Owes a snapshot of each of these subscriptions, once, in this order.
+    pub(crate) fn owe(&mut self, symbols: &[u32]) {
+        work::look_at(self.owed.len() + symbols.len());
+        // The wildcard may owe one already to a `ready` that waits: it stays in that line.
+        let covered = self.owed.iter().enumerate().find_map(|(at, owed)| match owed {
+            Owed::Covered { next, .. } => Some((at, *next)),
+            _ => None,
+        });
+        let mut before_covered = Vec::new();
+        for &symbol in symbols {
+            let Some(member) = self.portfolio.find_mut(symbol) else { continue };
+            if member.owed || !member.wants_snapshot() {
+                continue;
+            }
+            member.owed = true;
+            match covered {
+                Some((_, next)) if next <= symbol => before_covered.push(Owed::Symbol(symbol)),
+                _ => self.owed.push_back(Owed::Symbol(symbol)),
+            }
         }
-        member.owed = true;
-        // The wildcard may owe it already to a `ready` that waits: it stays in that line.
-        let covered = |owed: &Owed| matches!(owed, Owed::Covered { next, .. } if *next <= symbol);
-        match self.owed.iter().position(covered) {
-            Some(at) => self.owed.insert(at, Owed::Symbol(symbol)),
-            None => self.owed.push_back(Owed::Symbol(symbol)),
+        if let Some((at, _)) = covered
+            && !before_covered.is_empty()
+        {
+            let behind = self.owed.split_off(at);
+            self.owed.extend(before_covered.into_iter().chain(behind));
         }
     }
 
@@ -195,6 +209,7 @@ impl<T> Session<T> {
     /// Drops the snapshots of subscriptions that are no more, so that subscribing again owes one,
     /// not two.
     pub(crate) fn forget_owed(&mut self) {
+        work::look_at(self.owed.len());
         let portfolio = &mut self.portfolio;
         self.owed.retain(|owed| match owed {
             Owed::Symbol(symbol) => portfolio.find_mut(*symbol).is_some_and(|member| member.owed),

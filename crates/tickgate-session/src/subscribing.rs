@@ -10,10 +10,12 @@ use tickgate_protocol::{
 use crate::{
     commands::{bad_field, shortened},
     engine::Engine,
+    joining::{Joining, Tapes},
     portfolio::covered_channels,
     session::{Owed, READY_LIMIT},
     subscription::{INHERIT, Subscription},
     transport::Transport,
+    work,
 };
 
 /// Symbols one answer may list as rejected.
@@ -39,17 +41,24 @@ impl<T: Transport> Engine<T> {
             resumed: wanted.resume.as_ref().map(|_| Resumed { count: 0, fresh: 0 }),
             rejected: Vec::new(),
         };
+        let tapes = wanted.resume.as_ref().map(Tapes::new);
+        let mut joining = Joining::default();
+        let mut refused_wildcard = false;
         for name in &wanted.symbols {
             let result = if name == WILDCARD {
-                self.subscribe_all(position, wanted, &mut answer)
+                self.subscribe_all(position, wanted, tapes.as_ref(), &mut joining, &mut answer)
             } else {
-                self.subscribe_one(position, name, wanted, &mut answer)
+                let tapes = tapes.as_ref();
+                self.subscribe_one(position, name, wanted, tapes, &mut joining, &mut answer)
             };
             match result {
                 Ok(()) => answer.count += 1,
+                // `check_names` bounds the others, but nobody knows before whether `*` can be had.
+                Err(_) if name == WILDCARD && std::mem::replace(&mut refused_wildcard, true) => {}
                 Err(code) => answer.rejected.push(Rejected { symbol: shortened(name), code }),
             }
         }
+        self.join(position, &mut joining);
         let session = &mut self.sessions[position];
         if wanted.throttle_ms.is_some() {
             session.portfolio.regroup(&mut self.schedule);
@@ -137,14 +146,18 @@ impl<T: Transport> Engine<T> {
         position: usize,
         name: &str,
         wanted: &Subscribe,
+        tapes: Option<&Tapes<'_>>,
+        joining: &mut Joining,
         answer: &mut Subscribed,
     ) -> Result<(), ErrorCode> {
-        let hub = self.shared.hub().clone();
+        let hub = self.shared.hub();
         let index = hub.lookup(name).ok_or(ErrorCode::UnknownSymbol)?;
+        let limit = self.shared.config().subscription_limit;
         let portfolio = &mut self.sessions[position].portfolio;
-        let mut member = match portfolio.named_mut(index.0).copied() {
+        let known = portfolio.named_mut(index.0).copied().or_else(|| joining.get(index.0));
+        let mut member = match known {
             Some(member) => member,
-            None if portfolio.count() >= self.shared.config().subscription_limit => {
+            None if portfolio.count() + joining.count() >= limit => {
                 return Err(ErrorCode::TooManySubscriptions);
             }
             None => match portfolio.wildcard.as_mut() {
@@ -173,19 +186,28 @@ impl<T: Transport> Engine<T> {
         if wanted.snapshot {
             member.forget_state();
         }
-        self.resume(position, name, wanted, &mut member, answer);
+        self.resume(position, name, tapes, &mut member, answer);
         self.stats.left(held, member.held());
         answer.channels = member.channels;
         answer.quote_fields = member.quote_fields;
         answer.last_fields = member.last_fields;
         let session = &mut self.sessions[position];
         answer.throttle_ms = u32::from(session.portfolio.interval_of(member.own_throttle_ms));
-        // One that was subscribed stays where it is until all have been looked at.
+        // One that was subscribed stays where it is, and a new one waits, until all have been looked
+        // at.
         if !session.portfolio.write_back(member, &mut self.schedule) {
-            session.portfolio.update(member, &mut self.schedule);
+            joining.put(member);
         }
-        session.owe(index.0);
+        joining.name(index.0);
         Ok(())
+    }
+
+    /// Puts new subscriptions into their groups, and owes what was named its snapshots.
+    fn join(&mut self, position: usize, joining: &mut Joining) {
+        let (members, named) = joining.take();
+        let session = &mut self.sessions[position];
+        session.portfolio.join(members, &mut self.schedule);
+        session.owe(&named);
     }
 
     /// Goes on with a tape where the client left it, if this is still the same tape.
@@ -193,16 +215,12 @@ impl<T: Transport> Engine<T> {
         &self,
         position: usize,
         name: &str,
-        wanted: &Subscribe,
+        tapes: Option<&Tapes<'_>>,
         member: &mut Subscription,
         answer: &mut Subscribed,
     ) {
-        let (Some(resume), Some(resumed)) = (&wanted.resume, answer.resumed.as_mut()) else {
-            return;
-        };
-        let Some((_, sequence)) = resume.trades.iter().find(|(symbol, _)| symbol == name) else {
-            return;
-        };
+        let (Some(tapes), Some(resumed)) = (tapes, answer.resumed.as_mut()) else { return };
+        let Some(sequence) = tapes.sequence(name) else { return };
         // A tape that is already being read goes on as it is.
         if member.joined || !member.channels.has(tickgate_protocol::channel::Channel::Trade) {
             return;
@@ -210,8 +228,8 @@ impl<T: Transport> Engine<T> {
         let symbol = self.shared.hub().symbol(SymbolIndex(member.symbol));
         // Below where the tape stood when the epoch began, it is another epoch's.
         let known = symbol.map_or(0..=0, |each| each.tape_epoch_start()..=each.tape_sequence());
-        if resume.epoch == self.sessions[position].epoch && known.contains(sequence) {
-            member.trade_cursor = *sequence;
+        if tapes.epoch == self.sessions[position].epoch && known.contains(&sequence) {
+            member.trade_cursor = sequence;
             member.resumed = true;
             resumed.count += 1;
         } else {
@@ -221,15 +239,20 @@ impl<T: Transport> Engine<T> {
     }
 
     /// The same for the tapes that the wildcard covers.
-    fn resume_covered(&mut self, position: usize, wanted: &Subscribe, answer: &mut Subscribed) {
-        for (name, _) in wanted.resume.iter().flat_map(|resume| &resume.trades) {
+    fn resume_covered(
+        &mut self,
+        position: usize,
+        tapes: Option<&Tapes<'_>>,
+        answer: &mut Subscribed,
+    ) {
+        for name in tapes.into_iter().flat_map(Tapes::names) {
             let Some(index) = self.shared.hub().lookup(name) else { continue };
             let wildcard = self.sessions[position].portfolio.wildcard.as_ref();
             let covered = wildcard.and_then(|each| each.group.members.get(index.position()));
             let Some(mut member) = covered.copied().filter(|each| !each.channels.is_empty()) else {
                 continue;
             };
-            self.resume(position, name, wanted, &mut member, answer);
+            self.resume(position, name, tapes, &mut member, answer);
             if let Some(wildcard) = self.sessions[position].portfolio.wildcard.as_mut() {
                 wildcard.group.members[index.position()] = member;
             }
@@ -240,18 +263,44 @@ impl<T: Transport> Engine<T> {
         &mut self,
         position: usize,
         wanted: &Subscribe,
+        tapes: Option<&Tapes<'_>>,
+        joining: &mut Joining,
         answer: &mut Subscribed,
     ) -> Result<(), ErrorCode> {
-        let count = self.shared.hub().symbol_count();
         let portfolio = &mut self.sessions[position].portfolio;
         if portfolio.wildcard.is_none() {
-            if portfolio.count() >= self.shared.config().subscription_limit {
+            if portfolio.count() + joining.count() >= self.shared.config().subscription_limit {
                 return Err(ErrorCode::TooManySubscriptions);
             }
             if !self.shared.take_wildcard() {
                 return Err(ErrorCode::Unavailable);
             }
         }
+        if !std::mem::replace(&mut joining.is_covered, true) {
+            // It takes in the names before it.
+            self.join(position, joining);
+            self.cover(position, wanted, tapes, answer);
+        }
+        let portfolio = &self.sessions[position].portfolio;
+        if let Some(wildcard) = &portfolio.wildcard {
+            answer.channels = wildcard.channels;
+            answer.quote_fields = wildcard.quote_fields;
+            answer.last_fields = wildcard.last_fields;
+            answer.throttle_ms = u32::from(portfolio.interval_of(INHERIT));
+        }
+        Ok(())
+    }
+
+    /// Opens the wildcard or changes it; one place of the gateway's has been taken for it.
+    fn cover(
+        &mut self,
+        position: usize,
+        wanted: &Subscribe,
+        tapes: Option<&Tapes<'_>>,
+        answer: &mut Subscribed,
+    ) {
+        let count = self.shared.hub().symbol_count();
+        let portfolio = &mut self.sessions[position].portfolio;
         let held = portfolio.held();
         let wildcard = portfolio.open_wildcard(&mut self.schedule);
         wildcard.grow(count);
@@ -267,6 +316,7 @@ impl<T: Transport> Engine<T> {
         wildcard.last_fields = wanted.last_fields.unwrap_or(wildcard.last_fields);
         let (channels, quote_fields, last_fields) =
             (wildcard.channels, wildcard.quote_fields, wildcard.last_fields);
+        work::look_at(wildcard.group.members.len());
         for member in &mut wildcard.group.members {
             member.set_channels(channels);
             member.select(quote_fields, last_fields);
@@ -274,17 +324,12 @@ impl<T: Transport> Engine<T> {
                 member.forget_state();
             }
         }
-        answer.channels = channels;
-        answer.quote_fields = quote_fields;
-        answer.last_fields = last_fields;
         portfolio.spread_wildcard(count, &mut self.schedule);
-        self.resume_covered(position, wanted, answer);
-        let portfolio = &mut self.sessions[position].portfolio;
-        portfolio.regroup(&mut self.schedule);
-        self.stats.left(held, portfolio.held());
-        answer.throttle_ms = u32::from(portfolio.interval_of(INHERIT));
+        self.resume_covered(position, tapes, answer);
         // Names whose channels grew owe a snapshot of their own.
         let session = &mut self.sessions[position];
+        session.portfolio.regroup(&mut self.schedule);
+        self.stats.left(held, session.portfolio.held());
         let grown: Vec<u32> = session
             .portfolio
             .groups
@@ -293,11 +338,8 @@ impl<T: Transport> Engine<T> {
             .filter(|member| member.wants_snapshot())
             .map(|member| member.symbol)
             .collect();
-        for symbol in grown {
-            session.owe(symbol);
-        }
+        session.owe(&grown);
         session.owe_covered(count);
-        Ok(())
     }
 
     pub(crate) fn unsubscribe(
@@ -319,7 +361,11 @@ impl<T: Transport> Engine<T> {
                 }
             }
         }
-        self.sessions[position].forget_owed();
+        let session = &mut self.sessions[position];
+        let sent = session.portfolio.held();
+        session.portfolio.release(&mut self.schedule);
+        self.stats.left(sent, session.portfolio.held());
+        session.forget_owed();
         let subscriptions = self.sessions[position].portfolio.count();
         self.stats.subscriptions -= (held - subscriptions) as u64;
         let subscriptions = subscriptions as u64;
@@ -330,27 +376,29 @@ impl<T: Transport> Engine<T> {
     fn unsubscribe_one(&mut self, position: usize, name: &str, channels: Channels) -> Option<bool> {
         let index = self.shared.hub().lookup(name)?;
         let portfolio = &mut self.sessions[position].portfolio;
-        let mut member = *portfolio.named_mut(index.0)?;
+        let covered = covered_channels(portfolio.wildcard.as_deref());
+        // Those whose name is gone stay where they are until all have been looked at.
+        let member = portfolio.named_mut(index.0).filter(|member| !member.named.is_empty())?;
         let held = member.held();
         member.named = member.named.without(channels);
-        let covered = covered_channels(portfolio.wildcard.as_deref());
-        if member.named.is_empty() {
-            portfolio.give_back(index.0, &mut self.schedule);
-        } else {
+        if !member.named.is_empty() {
             member.set_channels(member.named.with(covered));
-            portfolio.update(member, &mut self.schedule);
+            self.stats.left(held, member.held());
         }
-        let still_held = portfolio.find_mut(index.0).map_or(0, |member| member.held());
-        self.stats.left(held, still_held);
         Some(!covered.is_empty())
     }
 
     fn unsubscribe_all(&mut self, position: usize, channels: Channels) -> bool {
         let portfolio = &mut self.sessions[position].portfolio;
+        let Some(wildcard) = portfolio.wildcard.as_ref() else { return false };
+        let left = wildcard.channels.without(channels);
+        if left == wildcard.channels {
+            return true;
+        }
         let held = portfolio.held();
         let Some(wildcard) = portfolio.wildcard.as_mut() else { return false };
-        wildcard.channels = wildcard.channels.without(channels);
-        let left = wildcard.channels;
+        wildcard.channels = left;
+        work::look_at(wildcard.group.members.len());
         for member in &mut wildcard.group.members {
             if !member.channels.is_empty() {
                 member.set_channels(left);
@@ -429,3 +477,6 @@ impl<T: Transport> Engine<T> {
 fn own(throttle_ms: Option<u32>) -> u16 {
     throttle_ms.map_or(INHERIT, |ms| u16::try_from(ms).unwrap_or(INHERIT - 1))
 }
+
+#[cfg(test)]
+mod tests;

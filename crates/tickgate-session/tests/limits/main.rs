@@ -318,6 +318,28 @@ fn an_answer_lists_256_rejected_names_and_a_command_with_more_is_refused_whole()
     assert_eq!(refused.field.as_deref(), Some("symbols"));
 }
 
+#[test]
+fn a_wildcard_that_is_refused_is_listed_once_however_often_it_is_named() {
+    let mut desk = Desk::new(EngineConfig { wildcard_limit: 1, ..EngineConfig::default() });
+    let mut names = vec!["*".to_owned(); 4_000];
+    let listed = list(&mut desk, 1);
+    let (mut first, mut second) = (desk.connect(), desk.connect());
+    let said = desk.ask(&mut first, &subscribe(&names));
+    let [Said::Reply(Reply::Subscribed(answer))] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((answer.count, answer.subscriptions), (4_000, 1));
+    names.splice(7..8, listed);
+    let said = desk.ask(&mut second, &subscribe(&names));
+    let [Said::Reply(Reply::Subscribed(answer))] = &said[..] else { panic!("{said:?}") };
+    let rejected: Vec<_> =
+        answer.rejected.iter().map(|each| (each.symbol.as_str(), each.code)).collect();
+    assert_eq!(
+        rejected,
+        [("*", ErrorCode::Unavailable)],
+        "an answer is not longer than its command"
+    );
+    assert_eq!((answer.count, answer.subscriptions), (1, 1));
+}
+
 /// Sessions may send as many commands as they like; together a worker reads 16 KiB a window.
 fn one_narrow_worker() -> Desk {
     Desk::new(EngineConfig {
