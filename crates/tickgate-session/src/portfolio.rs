@@ -64,9 +64,11 @@ impl Portfolio {
 
     /// Distinct intervals if a subscription with `interval_ms` were added.
     pub(crate) fn intervals_with(&self, interval_ms: u16) -> usize {
-        let known = self.groups.iter().any(|group| group.interval_ms == interval_ms)
-            || self.wildcard.as_ref().is_some_and(|each| each.group.interval_ms == interval_ms);
-        self.groups.len() + usize::from(self.wildcard.is_some()) + usize::from(!known)
+        let is_named = |wanted| self.groups.iter().any(|group| group.interval_ms == wanted);
+        let covered = self.wildcard.as_ref().map(|each| each.group.interval_ms);
+        let own_of_wildcard = covered.is_some_and(|covered| !is_named(covered));
+        let is_new = !is_named(interval_ms) && covered != Some(interval_ms);
+        self.groups.len() + usize::from(own_of_wildcard) + usize::from(is_new)
     }
 
     /// A subscription by name.

@@ -152,6 +152,11 @@ fn distinct_intervals_up_to_the_limit_are_held() {
     ask(&mut world, 0, r#"{"op":"unsubscribe","symbols":["S1"]}"#);
     assert_eq!(subscribed(&mut world, 0, &at("*", "30")).throttle_ms, 30);
     assert_eq!(refused(&mut world, 0, &at("S4", "40")), full);
+    // The wildcard's interval counts once, also where a name has it.
+    let both = r#"{"op":"unsubscribe","symbols":["S0","S2"]}"#;
+    ask(&mut world, 0, both);
+    assert_eq!(subscribed(&mut world, 0, &at("S4", "30")).throttle_ms, 30);
+    assert_eq!(subscribed(&mut world, 0, &at("S5", "40")).throttle_ms, 40);
 }
 
 #[test]
