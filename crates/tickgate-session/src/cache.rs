@@ -195,6 +195,19 @@ mod tests {
     }
 
     #[test]
+    fn when_passes_begin_anew_what_an_earlier_one_of_that_number_left_is_gone() {
+        let mut cache = EntryCache::default();
+        cache.next_pass();
+        let key = (Dialect::MessagePack, Channel::Quote, 7);
+        cache.put(key, 3, 10, 12, b"delta");
+        cache.pass = u32::MAX;
+        cache.next_pass();
+        assert_eq!(cache.pass, 1, "the number it was put under");
+        assert!(cache.get(key, 3, 10).is_none());
+        assert_eq!((cache.quotes.pass, cache.lasts.pass), (1, 1));
+    }
+
+    #[test]
     fn a_slot_fills_one_cache_line() {
         assert_eq!(size_of::<Slot>(), 64);
     }
