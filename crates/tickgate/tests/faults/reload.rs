@@ -136,6 +136,7 @@ fn sound(rng: &mut StdRng) -> String {
         "# A comment, with \u{e9}\n[gateway]\nworkers = 1\nallowed_origins = {:?}\n\
          drain_within_ms = {}\n\n[session]\nthrottle_interval_ms = {}\nping_interval_ms = 20_000\n\
          client_silence_limit_ms = {}\n\n[limits]\ncommands_per_second = {}\ncommand_burst = 200\n\n\
+         [log]\nlines_per_second = 1_000_000\n\n\
          [feed]\nkind = \"simulated\"\n[feed.simulated]\nsymbols = 20\n",
         origins[rng.random_range(0..origins.len())],
         rng.random_range(0..5_000),
