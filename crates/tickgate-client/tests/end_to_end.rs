@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{
     HANG,
-    gateway::{Cable, Gateway},
+    gateway::{Cable, DRAIN, Gateway},
     next, ready, until,
 };
 use tickgate_client::{
@@ -243,11 +243,10 @@ async fn a_new_epoch_comes_before_anything_of_it_and_the_tape_begins_anew() {
 
 #[tokio::test]
 async fn a_gateway_that_drains_is_left_and_its_successor_found() {
-    let drains_at_once =
-        GatewayConfig { drain_within: Duration::from_millis(20), ..GatewayConfig::default() };
-    let mut first = Gateway::start_with(drains_at_once, 1).await;
+    let drains_at_once = GatewayConfig { drain_within: DRAIN, ..GatewayConfig::default() };
+    let mut first = Gateway::start_with(drains_at_once.clone(), 1).await;
     first.list(&["AAPL"]);
-    let mut second = Gateway::start_with(GatewayConfig::default(), 2).await;
+    let mut second = Gateway::start_with(drains_at_once.clone(), 2).await;
     second.list(&["AAPL"]);
     second.quote(0, [700]);
     let cable = Cable::to(&first);
@@ -319,7 +318,8 @@ async fn what_cannot_be_had_is_said_with_its_code() {
 
 #[tokio::test]
 async fn a_full_gateway_refuses_the_handshake_and_says_when_to_come_again() {
-    let config = GatewayConfig { session_limit: 1, ..GatewayConfig::default() };
+    let config =
+        GatewayConfig { session_limit: 1, drain_within: DRAIN, ..GatewayConfig::default() };
     let gateway = Gateway::start_with(config, 1).await;
     let client = gateway.builder().connect().await.expect("connects");
     let refused = gateway.builder().connect().await;

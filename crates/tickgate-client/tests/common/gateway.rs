@@ -1,6 +1,9 @@
 //! A gateway on a port of its own, with a feed that the test plays, and a cable that it can cut.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tickgate_client::{Builder, Client};
 use tickgate_gateway::{GatewayConfig, GatewayError, Listeners, Parts, run};
@@ -17,6 +20,9 @@ use tokio::{
     task::{AbortHandle, JoinHandle},
 };
 
+/// A test that has seen what it came for does not wait for its sessions to leave in turn.
+pub(crate) const DRAIN: Duration = Duration::from_millis(20);
+
 pub(crate) struct Gateway {
     pub(crate) address: String,
     pub(crate) publisher: Publisher,
@@ -26,7 +32,7 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) async fn start() -> Self {
-        Self::start_with(GatewayConfig::default(), 1).await
+        Self::start_with(GatewayConfig { drain_within: DRAIN, ..GatewayConfig::default() }, 1).await
     }
 
     pub(crate) async fn start_with(config: GatewayConfig, epoch: u64) -> Self {

@@ -76,6 +76,7 @@ impl Script {
 
     pub(crate) async fn upgrade(&mut self, dialect: Dialect) -> Line {
         let stream = self.arrival().await;
+        #[expect(clippy::result_large_err, reason = "tungstenite's own signature")]
         let choose = |_: &Request, mut response: Response| {
             let protocol = dialect.subprotocol().parse().expect("a header");
             response.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
