@@ -72,6 +72,8 @@ mod mailbox;
 
 mod member;
 
+mod books;
+
 mod market;
 
 mod conversation;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tickgate_protocol::{
-    book::{Book, SymbolState, Violation},
+    book::Violation,
     channel::{Channel, Channels},
     command::ErrorCode,
     definition::Definition,
@@ -14,13 +14,13 @@ use tickgate_protocol::{
     number::ABSENT,
     reply::Welcome,
     symbol::{WILDCARD, WireId},
-    tick::Status,
 };
 use tokio::time::Instant;
 
 use crate::{
+    books::Books,
     connection::ConnectionState,
-    latest::{Age, Doubts, Latest},
+    latest::Latest,
     mailbox::{Event, Mark, State, Taken},
     member::Member,
     stats::Stats,
@@ -33,9 +33,7 @@ pub(crate) type MemberKey = u64;
 /// Everything behind the client's lock.
 #[derive(Debug)]
 pub(crate) struct Market {
-    book: Book,
-    /// What the connection before told, shown until the symbols have come again.
-    previous: Option<Book>,
+    books: Books,
     routes: HashMap<WireId, Route>,
     ids: HashMap<Symbol, WireId>,
     /// Where tapes were left by earlier connections of this epoch.
@@ -46,8 +44,6 @@ pub(crate) struct Market {
     /// Symbols of subscriptions that were dropped, until the gateway was told.
     pub(crate) leaving: BTreeSet<Symbol>,
     connection: ConnectionState,
-    /// The newest frame's time, and when it came.
-    clock: Option<(i64, Instant)>,
     /// The newest frame that carried something.
     data_frame: u64,
     pub(crate) stats: Stats,
@@ -75,8 +71,7 @@ pub(crate) struct Want {
 impl Market {
     pub(crate) fn new() -> Self {
         Self {
-            book: Book::new(),
-            previous: None,
+            books: Books::new(),
             routes: HashMap::new(),
             ids: HashMap::new(),
             heads: HashMap::new(),
@@ -85,7 +80,6 @@ impl Market {
             next_member: 0,
             leaving: BTreeSet::new(),
             connection: ConnectionState::Connecting,
-            clock: None,
             data_frame: 0,
             stats: Stats::default(),
             has_credit: false,
@@ -97,16 +91,16 @@ impl Market {
         self.next_member += 1;
         let key = self.next_member;
         member.mailbox.mark(Mark::Connection, 0);
-        if self.book.feed().is_some() {
+        if self.books.feed().is_some() {
             member.mailbox.mark(Mark::Feed, 0);
         }
         if member.wildcard {
             // Named symbols keep their own settings beside a wildcard: they take its channels.
             self.members.values_mut().for_each(|other| other.asked = 0);
         }
-        let frame = self.book.frame_sequence();
+        let frame = self.books.frame_sequence();
         for route in self.routes.values_mut() {
-            route.admit(key, &mut member, &self.book, frame);
+            route.admit(key, &mut member, &self.books, frame);
         }
         self.members.insert(key, member);
         key
@@ -179,7 +173,7 @@ impl Market {
 
     pub(crate) fn set_connection(&mut self, state: ConnectionState) {
         self.connection = state;
-        let frame = self.book.frame_sequence();
+        let frame = self.books.frame_sequence();
         for member in self.members.values_mut() {
             member.mailbox.mark(Mark::Connection, frame);
         }
@@ -187,17 +181,13 @@ impl Market {
 
     /// `welcome` was read. States of the same epoch stay on show; of another, all is void.
     pub(crate) fn begin_connection(&mut self, welcome: &Welcome, now: Instant) {
-        let mut fresh = Book::new();
-        fresh.begin(welcome.epoch);
-        let before = std::mem::replace(&mut self.book, fresh);
+        self.books.begin(welcome.epoch, welcome.time_us, now);
         self.members.values_mut().for_each(Member::begin_connection);
         self.leaving.clear();
         self.data_frame = 0;
-        self.clock = Some((welcome.time_us, now));
-        match self.epoch.replace(welcome.epoch) {
-            Some(epoch) if epoch != welcome.epoch => self.void(),
-            _ if before.symbols().next().is_some() => self.previous = Some(before),
-            _ => {}
+        let before = self.epoch.replace(welcome.epoch);
+        if before.is_some_and(|before| before != welcome.epoch) {
+            self.void();
         }
         self.stats.connections += 1;
         self.set_connection(ConnectionState::Connected {
@@ -219,10 +209,7 @@ impl Market {
 
     /// Takes a frame. One that breaks the protocol is not delivered, in whole or in part.
     pub(crate) fn apply(&mut self, frame: &Frame, now: Instant) -> Result<(), Violation> {
-        if let Some(violation) = self.book.apply(frame).into_iter().next() {
-            return Err(violation);
-        }
-        self.clock = Some((frame.sent_at_us, now));
+        self.books.apply(frame, now)?;
         self.stats.frames += 1;
         self.stats.entries += frame.entries.len() as u64;
         if !frame.entries.is_empty() {
@@ -258,55 +245,12 @@ impl Market {
 
     /// What is known of a symbol now.
     pub(crate) fn latest(&self, name: &str, now: Instant) -> Option<Latest> {
-        let current = self.book.symbol(name);
-        let previous = self.previous.as_ref().and_then(|book| book.symbol(name));
-        let known = current.or(previous)?;
-        let scale = Scale::of(name.into(), &known.definition);
-        // A channel comes after its definition: until then the one before is shown.
-        let old = previous.map(|state| (Scale::of(name.into(), &state.definition), state));
-        let now_us = self.gateway_now_us(now);
-        let of = |state: &SymbolState, scale: &Scale| {
-            let quote = scale.quote(&state.quote, 0);
-            let age = Age::at(now_us, state.quote.sent_at_us, state.quote.age_us);
-            quote.map(|quote| (quote, age))
-        };
-        let of_last = |state: &SymbolState, scale: &Scale| {
-            let last = scale.last(&state.last, 0);
-            let age = Age::at(now_us, state.last.sent_at_us, state.last.age_us);
-            last.map(|last| (last, age))
-        };
-        let is_new = |fields: bool| current.is_some() && fields;
-        let quote = of(known, &scale);
-        let last = of_last(known, &scale);
-        let (new_quote, new_last) = (is_new(quote.is_some()), is_new(last.is_some()));
-        let old_quote = || old.as_ref().and_then(|(scale, state)| of(state, scale));
-        let old_last = || old.as_ref().and_then(|(scale, state)| of_last(state, scale));
-        let (quote, quote_age) = quote.or_else(old_quote).unzip();
-        let (last, last_age) = last.or_else(old_last).unzip();
-        let is_old = (quote.is_some() && !new_quote) || (last.is_some() && !new_last);
-        let feed = self.book.feed().or(self.previous.as_ref().and_then(Book::feed));
-        Some(Latest {
-            listing: scale.listing(&known.definition),
-            quote,
-            quote_age,
-            last,
-            last_age,
-            status: known.status.status,
-            status_reason: known.status.reason,
-            doubts: Doubts {
-                connection_lost: !self.connection.is_connected() || current.is_none() || is_old,
-                feed_stale: feed.is_some_and(|feed| feed.status == Status::Stale),
-                not_trading: known.status.status != Status::Trading,
-            },
-        })
+        self.books.latest(name, self.connection.is_connected(), now)
     }
 
     /// The gateway says what of a symbol follows no more; `channels` are void.
     pub(crate) fn forget(&mut self, name: &str, channels: Channels) {
-        self.book.forget(name, channels);
-        if let Some(previous) = &mut self.previous {
-            previous.forget(name, channels);
-        }
+        self.books.forget(name, channels);
         if channels.has(Channel::Trade) {
             self.heads.remove(name);
             if let Some(route) = self.ids.get(name).and_then(|id| self.routes.get_mut(id)) {
@@ -322,7 +266,7 @@ impl Market {
 
     /// A symbol that was had before and is refused now.
     pub(crate) fn tell_rejected(&mut self, key: MemberKey, name: &str, code: ErrorCode) {
-        let frame = self.book.frame_sequence();
+        let frame = self.books.frame_sequence();
         let Some(member) = self.members.get_mut(&key) else { return };
         let name: Symbol = name.into();
         if let Some(slot) = member.slot(&name) {
@@ -333,7 +277,7 @@ impl Market {
 
     /// Looks again whether a subscription has been told everything.
     pub(crate) fn settle(&mut self, key: MemberKey) {
-        let frame = self.book.frame_sequence();
+        let frame = self.books.frame_sequence();
         if let Some(member) = self.members.get_mut(&key) {
             member.tell_if_ready(frame);
         }
@@ -396,7 +340,7 @@ impl Market {
     }
 
     fn define(&mut self, definition: &Definition) {
-        let frame = self.book.frame_sequence();
+        let frame = self.books.frame_sequence();
         let symbol: Symbol = Arc::from(&*definition.name);
         let retired = self.ids.insert(symbol.clone(), definition.id);
         let before = retired.and_then(|id| self.routes.remove(&id));
@@ -478,7 +422,7 @@ impl Market {
     }
 
     fn ready(&mut self, id: Option<i64>) {
-        let frame = self.book.frame_sequence();
+        let frame = self.books.frame_sequence();
         for member in self.members.values_mut() {
             let awaited = member.awaited.len();
             member.awaited.retain(|awaited| Some(*awaited) != id);
@@ -488,14 +432,14 @@ impl Market {
         }
         // All have come again: nothing old is on show any more.
         if self.members.values().all(|member| member.is_ready) {
-            self.previous = None;
+            self.books.drop_previous();
             self.heads.clear();
         }
     }
 
     fn void(&mut self) {
-        let frame = self.book.frame_sequence();
-        self.previous = None;
+        let frame = self.books.frame_sequence();
+        self.books.drop_previous();
         self.routes.clear();
         self.ids.clear();
         self.heads.clear();
@@ -509,7 +453,7 @@ impl Market {
         match mark {
             Mark::Ready => Some(Update::Ready),
             Mark::Connection => Some(Update::Connection(self.connection.clone())),
-            Mark::Feed => self.book.feed().map(|feed| {
+            Mark::Feed => self.books.feed().map(|feed| {
                 let (sequence, status, reason) = (feed.sequence, feed.status, feed.reason);
                 Update::Feed(FeedStatus { sequence, status, reason })
             }),
@@ -525,8 +469,7 @@ impl Market {
             Mark::Slot(slot, state) => {
                 let slot = &mut member.mailbox.slots[slot];
                 // What waited when the connection was lost is told from what it had said.
-                let previous = || self.previous.as_ref()?.symbol(&slot.symbol);
-                let known = self.book.symbol(&slot.symbol).or_else(previous)?;
+                let known = self.books.newest(&slot.symbol)?;
                 let scale = Scale::of(slot.symbol.clone(), &known.definition);
                 match state {
                     State::Quote => {
@@ -542,21 +485,14 @@ impl Market {
             }
         }
     }
-
-    /// The gateway's Unix time now, as far as it can be told from here.
-    fn gateway_now_us(&self, now: Instant) -> i64 {
-        let Some((sent_at_us, received)) = self.clock else { return 0 };
-        let since = now.saturating_duration_since(received).as_micros();
-        sent_at_us.saturating_add(i64::try_from(since).unwrap_or(i64::MAX))
-    }
 }
 
 impl Route {
     /// A subscription that came later hears what is known.
-    fn admit(&mut self, key: MemberKey, member: &mut Member, book: &Book, frame: u64) {
+    fn admit(&mut self, key: MemberKey, member: &mut Member, books: &Books, frame: u64) {
         let Some(slot) = member.slot(&self.scale.symbol) else { return };
         self.listeners.push((key, slot));
-        let Some(known) = book.symbol(&self.scale.symbol) else { return };
+        let Some(known) = books.current(&self.scale.symbol) else { return };
         member.mailbox.mark(Mark::Slot(slot, State::Definition), frame);
         if member.wants(Channel::Quote) && known.quote.fields.is_some() {
             member.mailbox.mark(Mark::Slot(slot, State::Quote), frame);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{
     next, ready,
-    script::{Line, Script, definition, script, trade, welcome},
+    script::{Line, Script, definition, quote, script, subscribed, trade, welcome},
     until,
 };
 use tickgate_client::{
@@ -17,10 +17,11 @@ use tickgate_client::{
 use tickgate_protocol::{
     channel::{Channel, Channels},
     command::{ErrorCode, Op, Refusal, Resume},
+    definition::Definition,
     dialect::Dialect,
     entry::Entry,
     number::ABSENT,
-    reply::Reply,
+    reply::{Rejected, Reply},
 };
 use tokio::time::Instant;
 
@@ -453,6 +454,108 @@ async fn the_last_handle_to_go_closes_in_order() {
     // An unsubscribe may still come; then the close.
     while line.next().await.is_some() {}
     assert!(script.is_over().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_stays_on_show_with_its_doubt_until_it_has_come_again() {
+    let (mut script, builder) = script();
+    let client = builder.backoff(BACKOFF).random(|| 0.5).start().expect("valid");
+    let mut line = script.accept(5).await;
+    let subscribing = client.subscribe(Interest::symbols(["A"]).channels([Channel::Quote]));
+    let (subscribed, id) = tokio::join!(subscribing, async { line.subscribed().await.0 });
+    let mut updates = subscribed.expect("subscribed");
+    let is_ready = Entry::Ready { command_id: id };
+    line.frame(&[definition(7, "A"), quote(7, 40, 100), is_ready]).await;
+    ready(&mut updates).await;
+    tokio::time::advance(Duration::from_secs(3)).await;
+    let bid = |doubt: bool| {
+        let latest = client.latest("A").expect("known");
+        assert_eq!(latest.doubts.connection_lost, doubt, "{latest:?}");
+        let age = latest.quote_age.expect("a quote").since_sent_us;
+        (latest.quote.and_then(|quote| quote.bid_price).map(|bid| bid.mantissa), age)
+    };
+    assert_eq!(bid(false), (Some(100), 3_000_000));
+    drop(line);
+    waiting(&mut updates).await;
+    assert_eq!(bid(true).0, Some(100));
+
+    let mut line = script.accept(5).await;
+    let (id, _) = line.subscribed().await;
+    line.frame(&[definition(9, "A")]).await;
+    let defined = |update| matches!(update, Update::Definition(_)).then_some(());
+    until(&mut updates, defined).await;
+    assert_eq!(bid(true).0, Some(100), "the definition is new, the quote is not");
+    line.frame(&[quote(9, 43, 200), Entry::Ready { command_id: id }]).await;
+    let told = ready(&mut updates).await;
+    let merged = told.iter().find_map(|update| match update {
+        Update::Quote(quote) => Some(quote.merged),
+        _ => None,
+    });
+    assert_eq!(merged, Some(2), "41 and 42 were never seen");
+    assert_eq!(bid(false), (Some(200), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_symbol_that_is_gone_after_a_reconnect_is_told_and_asked_for_again() {
+    let (mut script, _client, mut updates, line) = joined().await;
+    drop(line);
+    for _ in 0..2 {
+        let mut line = script.accept(5).await;
+        let command = line.command().await;
+        let Op::Subscribe(subscribe) = &command.op else { panic!("{command:?}") };
+        assert_eq!(subscribe.symbols, ["A"]);
+        let Reply::Subscribed(mut answer) = subscribed(command.id) else { unreachable!() };
+        answer.rejected.push(Rejected { symbol: "A".into(), code: ErrorCode::UnknownSymbol });
+        line.reply(&Reply::Subscribed(answer)).await;
+        line.frame(&[Entry::Ready { command_id: command.id }]).await;
+        let told = ready(&mut updates).await;
+        let rejected = |update: &Update| match update {
+            Update::Rejected { symbol, code } => {
+                (&**symbol, *code) == ("A", ErrorCode::UnknownSymbol)
+            }
+            _ => false,
+        };
+        assert!(told.iter().any(rejected), "{told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redefinition_changes_the_scale_and_not_the_tape() {
+    let (mut script, _client, mut updates, mut line) = joined().await;
+    line.frame(&[trade(7, 11)]).await;
+    let finer = Entry::Definition(Definition::new(8, "A", -4, 0));
+    line.frame(&[finer, trade(8, 12)]).await;
+    let mut exponents = Vec::new();
+    until(&mut updates, |update| {
+        if let Update::Trade(trade) = update {
+            exponents.push((trade.sequence, trade.price.expect("a price").exponent));
+        }
+        (exponents.len() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(exponents, [(11, -2), (12, -4)]);
+    drop(line);
+    let mut line = script.accept(5).await;
+    let (_, subscribe) = line.subscribed().await;
+    assert_eq!(subscribe.resume.expect("resumed").trades, [("A".to_owned(), 12)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_paces_of_a_symbol_the_shortest_holds() {
+    let (mut script, builder) = script();
+    let client = builder.start().expect("valid");
+    let mut line = script.accept(5).await;
+    let mut held = Vec::new();
+    for (own, in_force) in [(900, 900), (300, 300), (600, 300)] {
+        let interest = Interest::symbols(["A"]).throttle(Duration::from_millis(own));
+        let (subscribed, asked) =
+            tokio::join!(client.subscribe(interest), async { line.subscribed().await.1 });
+        assert_eq!(asked.throttle_ms, Some(Some(in_force)));
+        held.push(subscribed.expect("subscribed"));
+    }
+    // The fastest leaves: the others are asked for again, at the pace that is left.
+    held.remove(1);
+    assert_eq!(line.subscribed().await.1.throttle_ms, Some(Some(600)));
 }
 
 #[tokio::test(start_paused = true)]

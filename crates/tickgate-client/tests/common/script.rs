@@ -228,3 +228,10 @@ pub(crate) fn trade(id: u32, sequence: u64) -> Entry {
         trade_id: tickgate_protocol::number::ABSENT,
     })
 }
+
+/// A full quote with this bid, in cents.
+pub(crate) fn quote(id: u32, sequence: u64, bid: i64) -> Entry {
+    let step = tickgate_protocol::entry::Step::Full { sequence };
+    let fields = [bid, 1, bid + 1, 1, 0];
+    Entry::Quote(tickgate_protocol::entry::StateEntry { id, step, age_us: 0, mask: 0x1f, fields })
+}
