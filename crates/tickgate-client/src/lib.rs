@@ -51,8 +51,9 @@
 //! `reconnect_after_ms`). Settings are made again, everything is subscribed again, tapes are
 //! resumed.
 //!
-//! Read on: [`interest`](Interest), [`update`](Update), [`error`](ConnectError). The wire itself is
-//! in `docs/PROTOCOL.md`; [`tickgate_protocol`] is its implementation.
+//! Read on: [`Builder`] for the settings, [`Interest`] for what can be asked, [`Update`] for what
+//! comes, [`CommandError`], [`ConnectError`] and [`Disconnect`] for what can go wrong. The wire
+//! itself is in `docs/PROTOCOL.md`; [`tickgate_protocol`] is its implementation.
 
 mod backoff;
 

@@ -22,7 +22,7 @@ pub(crate) type Answer = Result<Vec<Rejected>, CommandError>;
 /// A subscription.
 #[derive(Debug)]
 pub(crate) struct Member {
-    /// Names in the order given, each once; the wildcard among them. Kept sorted by nothing.
+    /// Names in the order given, each once; the wildcard may be among them.
     pub(crate) symbols: Vec<Symbol>,
     pub(crate) channels: Channels,
     pub(crate) throttle_ms: Option<u32>,
