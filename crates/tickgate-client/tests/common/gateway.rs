@@ -6,7 +6,7 @@ use std::{
 };
 
 use tickgate_client::{Builder, Client};
-use tickgate_gateway::{GatewayConfig, GatewayError, Listeners, Parts, run};
+use tickgate_gateway::{AdminConfig, GatewayConfig, GatewayError, Listeners, Parts, run};
 use tickgate_hub::{Hub, HubConfig, Publisher};
 use tickgate_protocol::{
     number::ABSENT,
@@ -16,7 +16,7 @@ use tickgate_session::{EngineConfig, Shared};
 use tokio::{
     io::{DuplexStream, copy_bidirectional, duplex},
     net::{TcpListener, TcpStream},
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     task::{AbortHandle, JoinHandle},
 };
 
@@ -48,8 +48,10 @@ impl Gateway {
             shared,
             listeners: Listeners { public, admin },
             assets: &[],
+            admin: AdminConfig::default(),
             figures: Box::new(Vec::new),
             seed: 7,
+            reloads: mpsc::channel(1).1,
         };
         let running = tokio::spawn(run(parts, async {
             // Also when the test ends without a word.
