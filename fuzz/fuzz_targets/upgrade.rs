@@ -47,7 +47,7 @@ async fn answer(bytes: &[u8]) -> Vec<u8> {
         let answer = match checked {
             Ok(accepted) => accepted.response(),
             Err(refusal) => {
-                let answer = refusal.response();
+                let answer = refusal.response(1);
                 assert_ne!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
                 answer
             }
