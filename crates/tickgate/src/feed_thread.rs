@@ -347,10 +347,14 @@ mod tests {
 
     #[test]
     fn a_feed_that_hangs_in_a_poll_is_not_waited_for() {
-        struct Hanging(mpsc::Receiver<()>);
+        struct Hanging {
+            polled: mpsc::Sender<()>,
+            held: mpsc::Receiver<()>,
+        }
         impl Feed for Hanging {
             fn poll(&mut self, _: i64, _: &mut Batch) -> Next {
-                let _ = self.0.recv();
+                let _ = self.polled.send(());
+                let _ = self.held.recv();
                 Next::Ended(End::Finished)
             }
             fn describe(&self) -> String {
@@ -373,7 +377,11 @@ mod tests {
                 .expect("a thread")
         };
         let (release, held) = mpsc::channel();
-        assert!(!run(Box::new(Hanging(held))).stop_within(Duration::from_millis(20)));
+        let (polled, hangs) = mpsc::channel();
+        let hanging = run(Box::new(Hanging { polled, held }));
+        // One told to stop before its first poll would not hang.
+        hangs.recv().expect("it is polled");
+        assert!(!hanging.stop_within(Duration::from_millis(20)));
         drop(release);
         let scripted = Scripted { polls: 0, then: || Next::At(i64::MAX) };
         assert!(run(Box::new(scripted)).stop_within(Duration::from_secs(60)));
