@@ -13,15 +13,11 @@
 //! - [`report`]: medians and tables;
 //! - [`micro`]: the market and the work that the micro-benchmarks time.
 
-pub mod wire;
+pub use tickgate_load::{process, watchlist, wire};
 
 pub mod payload;
 
-pub mod process;
-
 pub mod bare;
-
-pub mod watchlist;
 
 pub mod sink;
 

@@ -1,0 +1,22 @@
+//! `tickgate load`: thousands of WebSocket clients in a thread, every delivery timed and checked.
+//!
+//! Read in this order:
+//!
+//! - [`scenario`]: what a run is; [`slo`]: what it must keep to;
+//! - [`measure`]: what is measured, and what makes it honest;
+//! - [`wire`], [`watchlist`], [`process`]: WebSocket bytes, who watches what, what `/proc` says;
+//! - [`report`]: what a run came to.
+
+pub mod scenario;
+
+pub mod slo;
+
+pub mod measure;
+
+pub mod wire;
+
+pub mod watchlist;
+
+pub mod process;
+
+pub mod report;
