@@ -1,19 +1,35 @@
 //! What a run came to.
 //!
-//! [`Report`] is what `--json` writes; everything else that is shown is made from it.
+//! [`Report`] is what `--json` writes; everything else that is shown is made from it:
+//!
+//! - [`outcome`]: passed, failed or invalid, and why;
+//! - [`table`]: the closing table on a terminal;
+//! - [`json`]: all of it; [`hdr_log`]: each interval's histograms, written as the run goes.
+
+pub mod hdr_log;
+pub mod json;
+pub mod outcome;
+#[cfg(test)]
+pub(crate) mod sample;
+mod sheet;
+pub mod table;
+pub(crate) mod units;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    measure::{Counts, Spread, Timings},
+    measure::{Counts, Spread, Timing, Timings},
     scenario::Scenario,
     slo::Verdict,
 };
 
+/// Version of the form of reports. Another number says that programs must look again.
+pub const VERSION: u32 = 1;
+
 /// What a run came to. Times are Unix microseconds or microseconds, as their names say.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
-    /// Version of this form: 1.
+    /// Version of this form: [`VERSION`].
     pub version: u32,
     /// Program and version that made it.
     pub generator: String,
@@ -51,17 +67,6 @@ pub struct Report {
     pub invalid: Vec<String>,
     /// What should be known when reading them.
     pub remarks: Vec<String>,
-}
-
-impl Report {
-    /// True when the figures stand, nothing broke the protocol and every objective was kept.
-    #[must_use]
-    pub fn is_passed(&self) -> bool {
-        self.invalid.is_empty()
-            && self.healthy.counts.violations == 0
-            && self.comparison.as_ref().is_none_or(|comparison| comparison.differing == 0)
-            && self.objectives.iter().all(|verdict| verdict.is_kept)
-    }
 }
 
 /// What machine the load came from.
@@ -106,6 +111,18 @@ impl Figures {
             ready: timings.spread(Ready),
         }
     }
+
+    /// One of the times.
+    #[must_use]
+    pub const fn spread(&self, timing: Timing) -> Option<&Spread> {
+        match timing {
+            Timing::Latency => self.latency.as_ref(),
+            Timing::Late => self.late.as_ref(),
+            Timing::Transit => self.transit.as_ref(),
+            Timing::Staleness => self.staleness.as_ref(),
+            Timing::Ready => self.ready.as_ref(),
+        }
+    }
 }
 
 /// A group's part.
@@ -146,7 +163,7 @@ pub struct Second {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Curve {
     /// Which time.
-    pub timing: crate::measure::Timing,
+    pub timing: Timing,
     /// Quantile from 0 to 1, and microseconds.
     pub points: Vec<(f64, u64)>,
 }
