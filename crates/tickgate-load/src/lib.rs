@@ -5,7 +5,7 @@
 //! - [`scenario`]: what a run is; [`slo`]: what it must keep to;
 //! - [`measure`]: what is measured, and what makes it honest;
 //! - [`wire`], [`watchlist`], [`process`]: WebSocket bytes, who watches what, what `/proc` says;
-//! - [`report`]: what a run came to.
+//! - [`progress`]: a run while it goes; [`report`]: what it came to.
 
 pub mod scenario;
 
@@ -18,5 +18,7 @@ pub mod wire;
 pub mod watchlist;
 
 pub mod process;
+
+pub mod progress;
 
 pub mod report;
