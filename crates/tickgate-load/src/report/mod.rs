@@ -3,10 +3,11 @@
 //! [`Report`] is what `--json` writes; everything else that is shown is made from it:
 //!
 //! - [`outcome`]: passed, failed or invalid, and why;
-//! - [`table`]: the closing table on a terminal;
+//! - [`table`]: the closing table on a terminal; [`html`]: the same with charts, as a page;
 //! - [`json`]: all of it; [`hdr_log`]: each interval's histograms, written as the run goes.
 
 pub mod hdr_log;
+pub mod html;
 pub mod json;
 pub mod outcome;
 #[cfg(test)]
