@@ -88,6 +88,8 @@ impl Phase {
 /// Shows a run while it goes, on standard error.
 pub struct Progress {
     shown: Shown,
+    /// Which phase it is, and in words.
+    kind: &'static str,
     phase: String,
     figures: String,
     lost: u64,
@@ -123,7 +125,8 @@ impl Progress {
     }
 
     fn on(shown: Shown) -> Self {
-        Self { shown, phase: String::new(), figures: String::new(), lost: 0, violations: 0 }
+        let (phase, figures) = (String::new(), String::new());
+        Self { shown, kind: "", phase, figures, lost: 0, violations: 0 }
     }
 
     /// Says where the run is; as often as one likes.
@@ -132,25 +135,29 @@ impl Progress {
     }
 
     fn phase_at(&mut self, phase: &Phase, now: Instant) {
-        self.phase = phase.words();
+        (self.kind, self.phase) = (kind(phase), phase.words());
         match &mut self.shown {
             Shown::Bar(bar) => {
                 bar.set_position(phase.permille().unwrap_or(1_000));
                 bar.set_prefix(self.phase.clone());
                 bar.tick();
             }
-            Shown::Lines(lines) => lines.write(kind(phase), &self.phase, &self.figures, now),
+            Shown::Lines(lines) => lines.write(self.kind, &self.phase, &self.figures, now),
         }
     }
 
     /// Takes a second's figures. Losses and violations are added up.
     pub fn second(&mut self, second: &Second, target_clients: u32) {
+        self.second_at(second, target_clients, Instant::now());
+    }
+
+    fn second_at(&mut self, second: &Second, target_clients: u32, now: Instant) {
         self.lost += second.figures.counts.lost;
         self.violations += second.figures.counts.violations;
         self.figures = self.words(second, target_clients);
-        // Lines wait for the next phase's news, which come more often.
-        if let Shown::Bar(bar) = &self.shown {
-            bar.set_message(self.figures.clone());
+        match &mut self.shown {
+            Shown::Bar(bar) => bar.set_message(self.figures.clone()),
+            Shown::Lines(lines) => lines.write(self.kind, &self.phase, &self.figures, now),
         }
     }
 
@@ -215,7 +222,7 @@ impl Lines {
         let is_due = self.written.is_none_or(|(at, written)| {
             written != kind || now.saturating_duration_since(at) >= LINE_EVERY
         });
-        if !is_due {
+        if !is_due || phase.is_empty() {
             return;
         }
         self.written = Some((now, kind));
@@ -266,21 +273,27 @@ mod tests {
         let seconds = sample::full().seconds;
         for elapsed in 0..12_u8 {
             let now = began + Duration::from_secs(2 + u64::from(elapsed));
-            progress.second(&seconds[usize::from(elapsed)], 1_010);
             let elapsed_s = f64::from(elapsed) + 0.4;
             progress.phase_at(&Phase::Window { elapsed_s, of_s: 30.0 }, now);
+            progress.second_at(&seconds[usize::from(elapsed)], 1_010, now);
         }
         progress.phase_at(&Phase::Comparing, began + Duration::from_secs(15));
+        progress.second_at(&seconds[12], 1_010, began + Duration::from_secs(19));
+        progress.second_at(&seconds[13], 1_010, began + Duration::from_secs(20));
         progress.finish();
         let lines = written.lines();
-        assert_eq!(lines.len(), 5, "{lines:#?}");
-        assert_eq!(lines[0], "connecting 0/1,000");
-        for (line, phase) in
-            lines[1..].iter().zip(["window 0/30 s", "window 5/30 s", "window 10/30 s"])
-        {
-            assert!(line.starts_with(&format!("{phase}: ")), "{line}");
+        let begins = [
+            "connecting 0/1,000",
+            "window 0/30 s",
+            "window 5/30 s: 1,010/1,010 ready, ",
+            "window 10/30 s: 1,010/1,010 ready, ",
+            "comparing: 710/1,010 ready, ",
+            "comparing: 910/1,010 ready, ",
+        ];
+        assert_eq!(lines.len(), begins.len(), "{lines:#?}");
+        for (line, begin) in lines.iter().zip(begins) {
+            assert!(line.starts_with(begin), "{line}");
         }
-        assert!(lines[4].starts_with("comparing: "), "{lines:#?}");
     }
 
     #[test]
@@ -323,18 +336,21 @@ mod tests {
 
     #[test]
     fn the_terminal_shows_phase_and_figures_and_is_left_clean() {
-        let term = indicatif::InMemoryTerm::new(6, 160);
-        let target = ProgressDrawTarget::term_like(Box::new(term.clone()));
-        let mut progress = Progress::on(Shown::Bar(bar(target)));
-        progress.second(&sample::full().seconds[0], 1_010);
-        progress.phase(&Phase::Window { elapsed_s: 12.0, of_s: 30.0 });
-        let shown = term.contents();
-        assert!(shown.starts_with("window 12/30 s █"), "{shown}");
-        assert!(
-            shown.lines().nth(1).is_some_and(|line| line.starts_with("1,010/1,010 ready")),
-            "{shown}"
-        );
-        drop(progress);
-        assert_eq!(term.contents(), "");
+        for columns in [160, 60] {
+            let term = indicatif::InMemoryTerm::new(8, columns);
+            let target = ProgressDrawTarget::term_like(Box::new(term.clone()));
+            let mut progress = Progress::on(Shown::Bar(bar(target)));
+            progress.second(&sample::full().seconds[0], 1_010);
+            for elapsed_s in [11.0, 12.0] {
+                progress.phase(&Phase::Window { elapsed_s, of_s: 30.0 });
+            }
+            let shown = term.contents();
+            let lines: Vec<_> = shown.lines().collect();
+            assert!(lines[0].starts_with("window 12/30 s █"), "{shown}");
+            assert!(lines[1].starts_with("1,010/1,010 ready, "), "{shown}");
+            assert!(shown.contains("own "), "the end of the figures is cut off: {shown}");
+            drop(progress);
+            assert_eq!(term.contents(), "", "{columns} columns");
+        }
     }
 }

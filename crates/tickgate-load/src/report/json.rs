@@ -34,7 +34,7 @@ pub fn write_to(report: &Report, out: impl io::Write) -> io::Result<()> {
     out.flush()
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 ///
 /// # Errors
 /// When the file cannot be read, is no report, or is one of another version.
