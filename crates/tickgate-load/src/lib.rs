@@ -5,6 +5,7 @@
 //! - [`scenario`]: what a run is; [`slo`]: what it must keep to;
 //! - [`measure`]: what is measured, and what makes it honest;
 //! - [`wire`], [`watchlist`], [`process`]: WebSocket bytes, who watches what, what `/proc` says;
+//! - `speaker`, `outbox`: what clients say and hear, and what waits to be said;
 //! - [`report`]: what a run came to.
 
 pub mod scenario;
@@ -20,3 +21,9 @@ pub mod watchlist;
 pub mod process;
 
 pub mod report;
+
+#[expect(dead_code, reason = "used by the clients")]
+mod outbox;
+
+#[expect(dead_code, reason = "used by the clients")]
+mod speaker;
