@@ -6,6 +6,7 @@
 //! - [`measure`]: what is measured, and what makes it honest;
 //! - [`wire`], [`watchlist`], [`process`]: WebSocket bytes, who watches what, what `/proc` says;
 //! - `speaker`, `outbox`: what clients say and hear, and what waits to be said;
+//! - [`preflight`]: what can be known before a run;
 //! - [`report`]: what a run came to.
 
 pub mod scenario;
@@ -20,7 +21,11 @@ pub mod watchlist;
 
 pub mod process;
 
+pub mod preflight;
+
 pub mod report;
+
+mod excerpt;
 
 #[expect(dead_code, reason = "used by the clients")]
 mod outbox;

@@ -10,8 +10,8 @@ use std::{ops::Range, sync::Arc};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Fault, Heard, Progress, Speaker, excerpt::excerpt, stamp};
-use crate::{measure::Tally, outbox::Outbox};
+use super::{Fault, Heard, Progress, Speaker, stamp};
+use crate::{excerpt::excerpt, measure::Tally, outbox::Outbox};
 
 /// Id of the connect command; those of the subscribes follow, then those of what is published.
 const CONNECT_ID: u64 = 1;

@@ -5,7 +5,6 @@
 //! whole message; what it has to say goes into the outbox, what it learns into the tally.
 
 mod centrifugo;
-mod excerpt;
 mod nats;
 mod stamp;
 mod stamped;

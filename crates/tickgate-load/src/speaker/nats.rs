@@ -8,8 +8,8 @@ use std::{mem, sync::Arc};
 
 use serde::Deserialize;
 
-use super::{Fault, Heard, Progress, Speaker, excerpt::excerpt, stamp};
-use crate::{measure::Tally, outbox::Outbox};
+use super::{Fault, Heard, Progress, Speaker, stamp};
+use crate::{excerpt::excerpt, measure::Tally, outbox::Outbox};
 
 /// Longest protocol line. A server in a large cluster lists its peers in one.
 const LINE_LIMIT_BYTES: usize = 1024 * 1024;

@@ -4,7 +4,7 @@
 const LIMIT: usize = 200;
 
 /// The beginning of `bytes` as one line of text; what cannot be printed is escaped.
-pub(super) fn excerpt(bytes: &[u8]) -> String {
+pub(crate) fn excerpt(bytes: &[u8]) -> String {
     let head = &bytes[..bytes.len().min(LIMIT)];
     let mut text = String::from_utf8_lossy(head).trim().escape_debug().to_string();
     if bytes.len() > LIMIT {
