@@ -7,6 +7,7 @@
 //! - [`wire`], [`watchlist`], [`process`]: WebSocket bytes, who watches what, what `/proc` says;
 //! - `speaker`, `outbox`: what clients say and hear, and what waits to be said;
 //! - [`preflight`]: what can be known before a run;
+//! - [`server`]: figures of the server under load;
 //! - [`report`]: what a run came to.
 
 pub mod scenario;
@@ -22,6 +23,8 @@ pub mod watchlist;
 pub mod process;
 
 pub mod preflight;
+
+pub mod server;
 
 pub mod report;
 
