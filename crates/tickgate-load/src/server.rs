@@ -281,7 +281,8 @@ process_resident_memory_bytes 4.2e+07
         assert!(reading.cpu_seconds.is_some_and(|seconds| seconds != 12.5));
         assert!(reading.resident_bytes.is_some_and(|bytes| bytes != 42_000_000));
         assert_eq!(reading.ticks, Some(1_251.0));
-        assert!(watch.to_string().starts_with(&format!("process {pid}, http://")));
+        let named = ServerWatch::pid(7).and_metrics("http://a/metrics").to_string();
+        assert_eq!(named, "process 7, http://a/metrics");
     }
 
     #[test]
