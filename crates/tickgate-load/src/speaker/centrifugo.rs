@@ -3,7 +3,7 @@
 //!
 //! A message holds one JSON value or several, with a newline between. Commands have ids, replies
 //! repeat them; pushes have none. An empty object is the server's ping, and an empty object
-//! answers it.
+//! answers it if the reply to the connect command asked for that.
 
 use std::{ops::Range, sync::Arc};
 
@@ -31,7 +31,7 @@ pub(crate) struct Centrifugo {
     stage: Stage,
     /// Id of the next command.
     next_id: u64,
-    /// Whether the server wants its pings answered. Until it says so: yes.
+    /// Whether the server wants its pings answered: not before it says so.
     answers_pings: bool,
 }
 
@@ -94,7 +94,7 @@ impl Centrifugo {
             next: 0,
             stage: Stage::Connects,
             next_id: CONNECT_ID,
-            answers_pings: true,
+            answers_pings: false,
         }
     }
 
@@ -206,7 +206,7 @@ impl Speaker for Centrifugo {
     fn open(&mut self, out: &mut Outbox) -> Progress {
         self.stage = Stage::Connects;
         self.next_id = CONNECT_ID + 1;
-        self.answers_pings = true;
+        self.answers_pings = false;
         out.text(format!(r#"{{"id":{CONNECT_ID},"connect":{{}}}}"#).as_bytes());
         Progress::Going
     }

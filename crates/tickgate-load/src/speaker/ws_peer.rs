@@ -30,7 +30,7 @@ fn ws_peer_is_understood() {
         let symbols: Vec<String> = symbols.iter().map(|&symbol| symbol.to_owned()).collect();
         Client::open(&target, Stamped::new(symbols)).until_ready()
     };
-    for symbols in [&["S0000", "S0009"][..], &["S0003"]] {
+    for symbols in [&["SYM0001", "SYM0010"][..], &["SYM0003"]] {
         let mut client = watch(symbols);
         client.until_entries(20);
         let counts = &client.tally.counts;
