@@ -48,7 +48,7 @@ pub enum PreflightError {
         /// Where.
         address: SocketAddr,
     },
-    /// No connection within [`PATIENCE`].
+    /// No connection within five seconds.
     #[error(
         "{address} does not answer: check host and port of the address, and firewalls on the way"
     )]
@@ -88,7 +88,7 @@ pub enum PreflightError {
         /// Ports of one source address.
         ports: u32,
     },
-    /// Connected, then no answer within [`PATIENCE`].
+    /// Connected, then no answer within five seconds.
     #[error(
         "{address} takes connections but does not answer an upgrade: check that it speaks HTTP there, and that it is not stuck"
     )]
