@@ -88,7 +88,9 @@ pub(super) fn attempt(
 const fn remedy(code: u16) -> &'static str {
     match code {
         300..=399 => "give the address that it redirects to",
-        400 | 426 => "there is no WebSocket at this path; check the path of the address",
+        200..=299 | 400 | 426 => {
+            "there is no WebSocket at this path; check the path of the address"
+        }
         401 => "it asks for credentials, which the load does not have; allow it without",
         403 => {
             "it does not allow this client; let clients without an Origin pass, or put this address on its allow list"
@@ -229,7 +231,7 @@ pub(super) mod tests {
             ),
             ("HTTP/1.1 426 Upgrade Required\r\n\r\n", ["`426 ", "no WebSocket", "path"]),
             ("HTTP/1.1 400 Bad Request\r\n\r\n", ["`400 ", "no WebSocket", "path"]),
-            ("HTTP/1.1 200 OK\r\n\r\n<html>\r\n", ["`200 OK`", "`<html>`", "check what serves"]),
+            ("HTTP/1.1 200 OK\r\n\r\n<html>\r\n", ["`200 OK`", "`<html>`", "no WebSocket"]),
             ("HTTP/1.1 301 Moved\r\n\r\n", ["`301 Moved`", "redirects", "address"]),
             ("HTTP/1.1 nonsense\r\n\r\n", ["`nonsense`", "check", "serves"]),
         ] {
