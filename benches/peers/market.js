@@ -5,7 +5,8 @@
 
 const [symbols, intervalMs, bytes] = process.argv.slice(2).map(Number);
 
-export const names = Array.from({ length: symbols }, (_, n) => `S${String(n).padStart(4, "0")}`);
+// SYM0001 and so on: what `tickgate load` makes up where it is told no symbols.
+export const names = Array.from({ length: symbols }, (_, n) => `SYM${String(n + 1).padStart(4, "0")}`);
 
 // Longest server header of a frame this small, so that BYTES means header and payload.
 const payloadBytes = bytes > 0 ? bytes - (bytes - 2 < 126 ? 2 : 4) : 0;

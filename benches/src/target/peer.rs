@@ -56,7 +56,7 @@ pub(super) fn absent(peer: &Peer) -> Option<String> {
 /// made for; otherwise JSON of equal fields.
 pub(super) fn start(peer: &Peer, job: &Job) -> Result<Server> {
     let directory = directory();
-    let symbols: Vec<String> = (0..job.load.universe).map(|n| format!("S{n:04}")).collect();
+    let symbols: Vec<String> = (1..=job.load.universe).map(|n| format!("SYM{n:04}")).collect();
     let mut command = Command::new(runtime(peer, &directory));
     let bytes = if job.load.symbols == 1 { job.frame_bytes } else { 0 };
     command.arg(directory.join(peer.script)).args([

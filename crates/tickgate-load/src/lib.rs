@@ -6,6 +6,10 @@
 //! - [`measure`]: what is measured, and what makes it honest;
 //! - [`wire`], [`watchlist`], [`process`]: WebSocket bytes, who watches what, what `/proc` says;
 //! - [`progress`]: a run while it goes; [`report`]: what it came to.
+//! - `speaker`, `outbox`: what clients say and hear, and what waits to be said;
+//! - [`preflight`]: what can be known before a run;
+//! - [`server`]: figures of the server under load;
+//! - [`report`]: what a run came to.
 
 pub mod scenario;
 
@@ -20,5 +24,16 @@ pub mod watchlist;
 pub mod process;
 
 pub mod progress;
+pub mod preflight;
+
+pub mod server;
 
 pub mod report;
+
+mod excerpt;
+
+#[expect(dead_code, reason = "used by the clients")]
+mod outbox;
+
+#[expect(dead_code, reason = "used by the clients")]
+mod speaker;

@@ -54,6 +54,16 @@ pub(crate) const ALL: &[Check] = &[
         run: promtool,
     },
     Check {
+        name: "nats",
+        proves: "the load generator and a real nats-server understand one another",
+        run: nats,
+    },
+    Check {
+        name: "ws-peer",
+        proves: "the load generator and a plain server on Node's ws understand one another",
+        run: ws_peer,
+    },
+    Check {
         name: "python-client",
         proves: "the Python client reads both formats and closes cleanly",
         run: python_client,
@@ -118,6 +128,14 @@ fn promtool() -> Result<(), Trouble> {
     end_to_end("operations::promtool", "PROOF_PROMTOOL", &tools::promtool()?)
 }
 
+fn nats() -> Result<(), Trouble> {
+    real_server("nats_server", "PROOF_NATS_SERVER", &tools::nats_server()?)
+}
+
+fn ws_peer() -> Result<(), Trouble> {
+    real_server("ws_peer", "PROOF_WS_PEER", &tools::ws_peer()?)
+}
+
 fn python_client() -> Result<(), Trouble> {
     end_to_end("clients::python", "PROOF_PYTHON", &tools::python_with_packages()?)
 }
@@ -131,6 +149,12 @@ fn node_client() -> Result<(), Trouble> {
 fn end_to_end(filter: &str, variable: &str, tool: &Path) -> Result<(), Trouble> {
     let options = ["--package", "tickgate", "--test", "end_to_end"];
     run_tests(&options, &["--ignored", "--nocapture", filter], &[(variable, tool.as_os_str())])
+}
+
+/// Tests of the load generator's speakers on a server of somebody else.
+fn real_server(filter: &str, variable: &str, program: &Path) -> Result<(), Trouble> {
+    let options = ["--package", "tickgate-load", "--lib"];
+    run_tests(&options, &["--ignored", "--nocapture", filter], &[(variable, program.as_os_str())])
 }
 
 /// Where the fold and its tests lie.

@@ -70,22 +70,33 @@ fn subcommand(name: &str, version: &str) -> Result<PathBuf, Trouble> {
     Ok(own)
 }
 
-/// promtool: the one installed, or that of Debian's package `prometheus`, unpacked into
-/// `target/promtool` without being installed.
+/// promtool: the one installed, or that of Debian's package `prometheus`.
 pub(crate) fn promtool() -> Result<PathBuf, Trouble> {
-    let folder = target("promtool");
-    let own = folder.join("usr/bin/promtool");
-    for candidate in [PathBuf::from("promtool"), own.clone()] {
+    debian_program("promtool", "prometheus", "usr/bin/promtool")
+}
+
+/// nats-server: the one installed, or that of Debian's package of the same name.
+pub(crate) fn nats_server() -> Result<PathBuf, Trouble> {
+    debian_program("nats-server", "nats-server", "usr/sbin/nats-server")
+}
+
+/// A program that says its `--version`: the one installed, or that of a package of Debian,
+/// unpacked into a folder of the program's name under `target/` without being installed.
+fn debian_program(name: &str, package: &str, path: &str) -> Result<PathBuf, Trouble> {
+    let folder = target(name);
+    let own = folder.join(path);
+    for candidate in [PathBuf::from(name), own.clone()] {
         if command::output(Command::new(&candidate).arg("--version")).is_some() {
             return Ok(candidate);
         }
     }
-    println!("promtool is not installed: unpacking it into target/promtool");
+    println!("{name} is not installed: unpacking it into target/{name}");
     let fetch = || {
         fs::create_dir_all(&folder).map_err(|error| trouble(&folder, &error))?;
         // It downloads into where it runs, and there is no option to say otherwise.
         let mut download = Command::new("sh");
-        download.args(["-c", "cd \"$0\" && apt-get download --quiet prometheus"]).arg(&folder);
+        let script = "cd \"$0\" && apt-get download --quiet \"$1\"";
+        download.args(["-c", script]).arg(&folder).arg(package);
         command::run(&mut download)?;
         let entries = fs::read_dir(&folder).map_err(|error| trouble(&folder, &error))?;
         let mut packages = entries.flatten().map(|entry| entry.path());
@@ -93,11 +104,11 @@ pub(crate) fn promtool() -> Result<PathBuf, Trouble> {
             .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
             .ok_or_else(|| Trouble::Failed("no package was downloaded".to_owned()))?;
         command::run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&folder))?;
-        // A hundred megabytes of which one file is needed.
+        // Megabytes of which one file is needed.
         let _ = fs::remove_file(package);
         Ok(())
     };
-    fetch().map_err(|why| missing("promtool", &why))?;
+    fetch().map_err(|why| missing(name, &why))?;
     Ok(own)
 }
 
@@ -149,6 +160,18 @@ pub(crate) fn node_client() -> Result<PathBuf, Trouble> {
         copy_into(&source.join(module), &folder)?;
     }
     Ok(folder.join("watch.mjs"))
+}
+
+/// A copy of the peer `ws.js` of the benchmarks, below the packages of [`node_client`].
+pub(crate) fn ws_peer() -> Result<PathBuf, Trouble> {
+    node_client()?;
+    let source = root().join("benches/peers");
+    let folder = target("node").join("peers");
+    fs::create_dir_all(&folder).map_err(|error| trouble(&folder, &error))?;
+    for file in ["package.json", "market.js", "ws.js"] {
+        copy_into(&source.join(file), &folder)?;
+    }
+    Ok(folder.join("ws.js"))
 }
 
 /// Runs `install` unless it succeeded before for files of the same content.

@@ -4,6 +4,21 @@
 //! sockets. The client calls [`Speaker::open`] after each upgrade and [`Speaker::hear`] with each
 //! whole message; what it has to say goes into the outbox, what it learns into the tally.
 
+mod centrifugo;
+#[cfg(test)]
+mod driver;
+mod nats;
+#[cfg(test)]
+mod nats_server;
+mod stamp;
+mod stamped;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod ws_peer;
+
+#[expect(unused_imports, reason = "used by the clients")]
+pub(crate) use self::{centrifugo::Centrifugo, nats::Nats, stamped::Stamped};
 use crate::{measure::Tally, outbox::Outbox};
 
 /// A message from the target, whole.
