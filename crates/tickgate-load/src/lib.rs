@@ -5,11 +5,14 @@
 //! - [`scenario`]: what a run is; [`slo`]: what it must keep to;
 //! - [`measure`]: what is measured, and what makes it honest;
 //! - [`wire`], [`watchlist`], [`process`]: WebSocket bytes, who watches what, what `/proc` says;
-//! - [`progress`]: a run while it goes; [`report`]: what it came to.
-//! - `speaker`, `outbox`: what clients say and hear, and what waits to be said;
-//! - [`preflight`]: what can be known before a run;
-//! - [`server`]: figures of the server under load;
-//! - [`report`]: what a run came to.
+//! - [`preflight`], [`directory`]: what can be known before a run; [`spawn`]: a gateway for it;
+//! - [`speaker`]: what is said and heard, by what the target speaks;
+//! - [`link`]: one socket; [`client`]: one client; [`swarm`]: thousands of them, on [`timers`];
+//! - [`plan`]: what they work from; [`run`]: a run from its beginning to its report;
+//! - [`server`]: figures of the server meanwhile;
+//! - [`progress`]: a run while it goes; [`report`]: what it came to; [`cli`]: what can be typed.
+
+#![allow(rustdoc::private_intra_doc_links, reason = "written for whoever reads the source")]
 
 pub mod scenario;
 
@@ -23,17 +26,36 @@ pub mod watchlist;
 
 pub mod process;
 
-pub mod progress;
-pub mod preflight;
-
-pub mod server;
-
-pub mod report;
+mod clock;
 
 mod excerpt;
 
-#[expect(dead_code, reason = "used by the clients")]
+pub mod preflight;
+
+mod directory;
+
+mod spawn;
+
 mod outbox;
 
-#[expect(dead_code, reason = "used by the clients")]
 mod speaker;
+
+mod link;
+
+mod timers;
+
+mod client;
+
+mod swarm;
+
+mod plan;
+
+pub mod server;
+
+pub mod run;
+
+pub mod progress;
+
+pub mod report;
+
+pub mod cli;

@@ -44,7 +44,8 @@ impl Outbox {
         self.bytes.drain(..bytes);
     }
 
-    /// Forgets everything: the connection is gone.
+    /// Forgets everything.
+    #[cfg(test)]
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
     }

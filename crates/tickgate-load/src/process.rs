@@ -96,6 +96,36 @@ pub fn thread_cpu_seconds(pid: u32) -> Result<BTreeMap<String, f64>> {
     Ok(threads)
 }
 
+/// What the kernel's scheduler has given a thread so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scheduled {
+    /// Time on a core.
+    pub ran: Duration,
+    /// Time it could have run and no core was free.
+    pub waited: Duration,
+}
+
+impl Scheduled {
+    /// Of the thread that asks, from `/proc/thread-self/schedstat`; `None` where the kernel keeps
+    /// none.
+    #[must_use]
+    pub fn of_this_thread() -> Option<Self> {
+        let stat = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        let mut fields = stat.split_whitespace().map(|field| field.parse().ok());
+        let mut next = || fields.next().flatten().map(Duration::from_nanos);
+        Some(Self { ran: next()?, waited: next()? })
+    }
+
+    /// What passed since an earlier reading.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            ran: self.ran.saturating_sub(earlier.ran),
+            waited: self.waited.saturating_sub(earlier.waited),
+        }
+    }
+}
+
 /// Resident memory of a process in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Resident {

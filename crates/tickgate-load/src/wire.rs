@@ -1,7 +1,10 @@
 //! Just enough WebSocket: the opening handshake and frame headers, both directions.
 //!
-//! The sink must cost less than the servers it measures, so it reads headers and nothing else.
+//! Who measures must cost less than the servers that are measured: a header is four comparisons
+//! and a payload is looked at where it was read.
 
+/// Opcode of a further piece of a message.
+pub const CONTINUATION: u8 = 0;
 /// Opcode of a text message.
 pub const TEXT: u8 = 1;
 /// Opcode of a binary message.
@@ -24,6 +27,8 @@ const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 pub struct Header {
     /// What kind of frame.
     pub opcode: u8,
+    /// True for a whole message, or the last piece of one.
+    pub is_final: bool,
     /// Bytes of the header itself.
     pub header_bytes: usize,
     /// Bytes that follow.
@@ -33,7 +38,8 @@ pub struct Header {
 /// The header at the start of `bytes`, or `None` when it is not complete yet.
 #[must_use]
 pub fn parse_header(bytes: &[u8]) -> Option<Header> {
-    let opcode = bytes.first()? & 0x0f;
+    let first = *bytes.first()?;
+    let (opcode, is_final) = (first & 0x0f, first & 0x80 != 0);
     let (header_bytes, payload_bytes) = match bytes.get(1)? & 0x7f {
         126 => (4, u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?).into()),
         127 => {
@@ -42,7 +48,7 @@ pub fn parse_header(bytes: &[u8]) -> Option<Header> {
         }
         short => (2, short.into()),
     };
-    Some(Header { opcode, header_bytes, payload_bytes })
+    Some(Header { opcode, is_final, header_bytes, payload_bytes })
 }
 
 /// Appends a masked client frame.

@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Sessions(SessionsOptions),
     /// Close a session of a running gateway
     Kick(KickOptions),
+    /// Load a gateway with thousands of clients; time and check every delivery
+    Load(tickgate_load::cli::Options),
 }
 
 /// Where the configuration comes from: defaults, then the file, then `TICKGATE_<SECTION>_<KEY>`

@@ -22,6 +22,10 @@ pub(crate) enum Failure {
     NotFound(anyhow::Error),
     /// Exit code 1: anything later.
     Running(anyhow::Error),
+    /// Exit code 1: a load run broke an objective, or the gateway the protocol.
+    LoadFailed,
+    /// Exit code 7: a load run's figures are worthless.
+    LoadInvalid,
     /// Exit code 128 and the signal's number, as a shell shows it: a second signal to stop.
     Signal {
         /// `SIGINT` or `SIGTERM`.
@@ -40,12 +44,13 @@ impl Failure {
     /// Prints the line, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         let code = match self {
-            Self::Running(_) => 1,
+            Self::Running(_) | Self::LoadFailed => 1,
             Self::Config(_) => 2,
             Self::Start(_) => 3,
             Self::Unreachable(_) => 4,
             Self::NotAllowed(_) => 5,
             Self::NotFound(_) => 6,
+            Self::LoadInvalid => 7,
             Self::Signal { number, .. } => 128 + number,
         };
         // Nobody may be able to read it; the exit code says it too.
@@ -65,6 +70,8 @@ impl Failure {
             | Self::Running(error) => {
                 format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
             }
+            Self::LoadFailed => "the run failed: see the report".to_owned(),
+            Self::LoadInvalid => "the run is invalid: see the report".to_owned(),
             Self::Signal { name, .. } => format!("stopped at once by a second signal, {name}"),
         }
     }

@@ -8,6 +8,7 @@
 //!   silent, show what it counted;
 //! - [`signals`], [`reload`]: what it can be told while it runs;
 //! - [`banner`], [`log`]: what is printed; [`tail`]: a client for the terminal;
+//! - [`load`]: the load generator's way in and out;
 //! - [`sessions`], [`kick`] over [`admin_client`]: what an operator asks of a running gateway.
 
 #![allow(rustdoc::private_intra_doc_links, reason = "written for whoever reads the source")]
@@ -22,6 +23,7 @@ mod feed_figures;
 mod feed_thread;
 mod kick;
 mod liveness;
+mod load;
 mod log;
 mod reload;
 mod serve;
@@ -46,6 +48,7 @@ pub fn main() -> ExitCode {
         Some(Command::Tail(options)) => tail::run(&options),
         Some(Command::Sessions(options)) => sessions::run(&options),
         Some(Command::Kick(options)) => kick::run(&options),
+        Some(Command::Load(options)) => load::run(&options),
         None => run(cli.options),
     };
     match done {

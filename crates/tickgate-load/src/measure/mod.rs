@@ -17,6 +17,7 @@ pub mod held;
 mod tally;
 mod timings;
 
+pub(crate) use self::counts::count_word;
 pub use self::{
     counts::{Counts, Sum},
     tally::Tally,

@@ -11,7 +11,12 @@ pub struct Tally {
     pub counts: Counts,
     /// Times.
     pub timings: Timings,
+    /// What was wrong, in words, until somebody takes it: at most [`WORDS_LIMIT`].
+    pub violations: Vec<String>,
 }
+
+/// Most violations that are told in words between two times that they are taken; all are counted.
+const WORDS_LIMIT: usize = 8;
 
 impl Tally {
     /// Adds another interval or group.
@@ -34,6 +39,14 @@ impl Tally {
             *sum += u64::from(causes & bit != 0);
         }
         self.transit(sent_at_us, received_us);
+    }
+
+    /// Counts what breaks the protocol.
+    pub fn violation(&mut self, what: impl Into<String>) {
+        self.counts.violations += 1;
+        if self.violations.len() < WORDS_LIMIT {
+            self.violations.push(what.into());
+        }
     }
 
     /// Records the way from a stamp to its receipt.

@@ -42,6 +42,8 @@ pub struct Report {
     pub machine: Machine,
     /// What was run.
     pub scenario: Scenario,
+    /// How long healthy clients took to be ready before the window, from the first attempt.
+    pub opening: Option<Spread>,
     /// Healthy clients together: what objectives are judged by.
     pub healthy: Figures,
     /// Each group.
@@ -79,6 +81,21 @@ pub struct Machine {
     pub processor: String,
     /// Kernel.
     pub kernel: String,
+}
+
+impl Machine {
+    /// This one, as far as `/proc` tells.
+    #[must_use]
+    pub fn this() -> Self {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let info = read("/proc/cpuinfo");
+        let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+        Self {
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            processor: model.map(|(_, name)| name.trim().to_owned()).unwrap_or_default(),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+        }
+    }
 }
 
 /// Sums and spreads.

@@ -79,6 +79,7 @@ pub(crate) fn full() -> Report {
         seconds: (0..30).map(second).collect(),
         curves: curves(&healthy),
         healthy,
+        opening: spread(1_000, [410_000, 820_000, 990_000, 1_010_000, 1_020_000, 1_030_000]),
         own: Own {
             threads: 1,
             cost_per_frame_us: Some(2.35),
@@ -299,6 +300,7 @@ pub(crate) fn bare() -> Report {
             kernel: "Linux 6.1.0".to_owned(),
         },
         scenario,
+        opening: None,
         healthy: nothing(),
         groups: vec![GroupFigures {
             name: "clients".to_owned(),

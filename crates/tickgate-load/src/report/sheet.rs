@@ -43,8 +43,8 @@ fn time(us: Option<u64>) -> String {
 
 /// Healthy clients' times.
 pub(crate) fn times(report: &Report) -> Sheet {
-    let row = |(timing, spread): (Timing, Option<&Spread>)| {
-        let mut row = vec![timing.name().to_owned()];
+    let row = |(name, spread): (&str, Option<&Spread>)| {
+        let mut row = vec![name.to_owned()];
         row.push(spread.map_or_else(|| NOTHING.to_owned(), |spread| count(spread.count)));
         row.extend(
             [
@@ -62,7 +62,12 @@ pub(crate) fn times(report: &Report) -> Sheet {
         title: "times of healthy clients".to_owned(),
         columns: vec!["time", "count", "p50", "p90", "p99", "p99.9", "max"],
         words: 1,
-        rows: spreads(&report.healthy).map(row).into(),
+        rows: spreads(&report.healthy)
+            .map(|(timing, spread)| (timing.name(), spread))
+            .into_iter()
+            .chain([("opening", report.opening.as_ref())])
+            .map(row)
+            .collect(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a run is: how many clients do what, for how long, against what.
 //!
-//! A scenario is a TOML file; those built in ([`builtin`]) are such files as well, and flags change
+//! A scenario is a TOML file; those built in ([`BUILT_IN`]) are such files as well, and flags change
 //! single values of either. [`check`](Scenario::check) names whatever cannot be run.
 
 mod builtin;
@@ -45,6 +45,27 @@ pub struct Scenario {
     /// meaning for one that runs already.
     #[serde(default)]
     pub gateway: Vec<String>,
+}
+
+impl Scenario {
+    /// Most clients that there are at any time.
+    #[must_use]
+    pub fn most_clients(&self) -> u32 {
+        let counts = self.clients.iter().enumerate().map(|(at, group)| match self.ramp {
+            Some(ramp) if at == 0 => ramp.to,
+            _ => group.count,
+        });
+        counts.fold(0, u32::saturating_add)
+    }
+
+    /// Makes it so many clients in all, in the same proportions; each group keeps one at least.
+    pub fn scale(&mut self, clients: u32) {
+        let now: u32 = self.clients.iter().map(|group| group.count).sum();
+        for group in &mut self.clients {
+            let share = f64::from(group.count) / f64::from(now.max(1));
+            group.count = ((share * f64::from(clients)).round() as u32).max(1);
+        }
+    }
 }
 
 /// What is loaded.

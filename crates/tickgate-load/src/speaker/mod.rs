@@ -7,18 +7,30 @@
 mod centrifugo;
 #[cfg(test)]
 mod driver;
+mod hostile;
 mod nats;
 #[cfg(test)]
 mod nats_server;
+mod recent;
+mod seen;
 mod stamp;
 mod stamped;
 #[cfg(test)]
 mod testing;
+mod tickgate;
 #[cfg(test)]
 mod ws_peer;
 
-#[expect(unused_imports, reason = "used by the clients")]
-pub(crate) use self::{centrifugo::Centrifugo, nats::Nats, stamped::Stamped};
+use std::sync::Arc;
+
+pub(crate) use self::{
+    centrifugo::Centrifugo,
+    hostile::Hostile,
+    nats::Nats,
+    seen::Seen,
+    stamped::Stamped,
+    tickgate::{Conduct, Tickgate},
+};
 use crate::{measure::Tally, outbox::Outbox};
 
 /// A message from the target, whole.
@@ -71,5 +83,32 @@ pub(crate) trait Speaker: Send + std::fmt::Debug {
     fn publish(&mut self, scheduled_us: i64, out: &mut Outbox) -> bool {
         let _ = (scheduled_us, out);
         false
+    }
+
+    /// Does what it does by the clock: acknowledges one frame, attacks once more.
+    fn act(&mut self, out: &mut Outbox) {
+        let _ = out;
+    }
+
+    /// Silence that the target promised not to exceed, microseconds.
+    fn silence_limit_us(&self) -> Option<i64> {
+        None
+    }
+
+    /// Its last messages as text, the oldest first.
+    fn recent(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// From now on it asks for every change as it happens and notes what it holds; returns its
+    /// symbols.
+    fn begin_comparison(&mut self, out: &mut Outbox) -> Vec<Arc<str>> {
+        let _ = out;
+        Vec::new()
+    }
+
+    /// What it noted.
+    fn end_comparison(&mut self) -> Vec<Seen> {
+        Vec::new()
     }
 }

@@ -1,0 +1,556 @@
+//! Thousands of clients in one thread.
+//!
+//! One loop: wait for sockets, serve those that have something, do what is due, hand over what was
+//! measured once a second. Nothing waits for anything but the sockets; when the controller is late,
+//! an interval covers more seconds.
+
+mod order;
+
+use std::{
+    collections::BTreeSet,
+    io::ErrorKind,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TrySendError},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use hdrhistogram::Histogram;
+use mio::{Events, Poll, Token, Waker};
+use rand::RngExt;
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+
+pub(crate) use self::order::{GroupInterval, Interval, Note, Order};
+use crate::{
+    client::{Change, Client, PATIENCE, SLOW_READ, State},
+    clock::Clock,
+    measure::Tally,
+    plan::Plan,
+    process::Scheduled,
+    report::ViolationReport,
+    scenario::{Acknowledge, Reads},
+    timers::{Due, Timer, Timers},
+    watchlist::Watchlists,
+};
+
+/// Shared by all clients for one read; the largest frame that can be taken.
+const BUFFER_BYTES: usize = 1024 * 1024;
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 1_024;
+
+/// Token of the waker; no client has it.
+const WAKER: Token = Token(usize::MAX);
+
+/// Longest time between two looks at the clock.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
+/// A wait for events of at least this was a wait: nothing had been there before.
+const WAITED_US: i64 = 30;
+
+/// Between two attacks that nobody answers.
+const ATTACK_EVERY: Duration = Duration::from_millis(20);
+
+/// Bounds of the wait before coming back after a loss; doubled at each loss, of which any part is
+/// waited (full jitter).
+const COME_BACK_MS: (u64, u64) = (250, 8_000);
+
+/// Violations that a thread tells in full; the others are counted.
+const VIOLATIONS_TOLD: usize = 10;
+
+/// A second in the swarm's unit.
+const SECOND_US: i64 = 1_000_000;
+
+/// Thousands of clients in one thread.
+#[derive(Debug)]
+pub(crate) struct Swarm {
+    plan: Arc<Plan>,
+    thread: usize,
+    clock: Clock,
+    poll: Poll,
+    orders: Receiver<Order>,
+    notes: SyncSender<Note>,
+    clients: Vec<Client>,
+    tallies: Vec<Tally>,
+    watchlists: Vec<Watchlists>,
+    random: ChaCha8Rng,
+    timers: Timers,
+    /// Clients with more to read that no event will tell of: each once.
+    again: Vec<usize>,
+    buffer: Vec<u8>,
+    /// When the next connection may be begun, microseconds of the clock.
+    next_connect_us: i64,
+    compared: Vec<usize>,
+    /// What of the interval is not a group's.
+    own: OwnInterval,
+    violations_told: usize,
+}
+
+/// What of an interval is the thread's own.
+#[derive(Debug)]
+struct OwnInterval {
+    /// Seconds since the run began that are over and told.
+    told: u64,
+    began_us: i64,
+    scheduled: Option<Scheduled>,
+    delay_us: Histogram<u64>,
+    violations: Vec<ViolationReport>,
+}
+
+impl Swarm {
+    /// A swarm without clients, and what wakes it after an order.
+    ///
+    /// # Errors
+    /// When the kernel gives no epoll.
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        thread: usize,
+        clock: Clock,
+        orders: Receiver<Order>,
+        notes: SyncSender<Note>,
+    ) -> Result<(Self, Waker)> {
+        let poll = Poll::new().context("epoll")?;
+        let waker = Waker::new(poll.registry(), WAKER).context("eventfd")?;
+        // Each thread and group draws for itself, from the one seed.
+        let seed = |salt: usize| {
+            let place = (thread as u64) << 32 | salt as u64;
+            plan.scenario.run.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(place)
+        };
+        let groups = &plan.scenario.clients;
+        let watchlists = groups.iter().enumerate().map(|(at, group)| {
+            Watchlists::new(plan.symbols.len(), group.zipf_exponent, seed(at + 1))
+        });
+        let swarm = Self {
+            watchlists: watchlists.collect(),
+            random: ChaCha8Rng::seed_from_u64(seed(0)),
+            tallies: groups.iter().map(|_| Tally::default()).collect(),
+            plan,
+            thread,
+            clock,
+            poll,
+            orders,
+            notes,
+            clients: Vec::new(),
+            timers: Timers::default(),
+            again: Vec::new(),
+            buffer: vec![0; BUFFER_BYTES],
+            next_connect_us: i64::MIN,
+            compared: Vec::new(),
+            own: OwnInterval {
+                told: 0,
+                began_us: clock.elapsed_us(),
+                scheduled: None,
+                delay_us: empty_delay(),
+                violations: Vec::new(),
+            },
+            violations_told: 0,
+        };
+        Ok((swarm, waker))
+    }
+
+    /// Serves until it is told to stop, or nobody listens any more.
+    pub(crate) fn run(mut self) {
+        self.own.scheduled = Scheduled::of_this_thread();
+        if let Err(error) = self.serve() {
+            // Nobody to tell: the controller has gone first.
+            let _ = self.notes.send(Note::Failed(error));
+        }
+    }
+
+    fn serve(&mut self) -> Result<()> {
+        let mut events = Events::with_capacity(EVENTS);
+        // When the wait before the last one ended: nothing can have waited for longer.
+        let mut looked_us = self.clock.unix_us();
+        loop {
+            let waiting_since_us = self.clock.unix_us();
+            match self.poll.poll(&mut events, Some(self.wait())) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                outcome => outcome.context("epoll")?,
+            }
+            let began_us = self.clock.unix_us();
+            let waited = began_us - waiting_since_us >= WAITED_US;
+            let arrived_us = if waited { began_us } else { looked_us };
+            looked_us = began_us;
+            for event in &events {
+                if event.token() == WAKER {
+                    continue;
+                }
+                let Token(at) = event.token();
+                let now_us = self.clock.unix_us();
+                let delay_us = u64::try_from(now_us - arrived_us).unwrap_or(0);
+                self.own.delay_us.saturating_record(delay_us);
+                let directions = (
+                    event.is_writable() || event.is_error(),
+                    event.is_readable() || event.is_error(),
+                );
+                self.with(at, |client, buffer, clock, tally| {
+                    client.on_event(directions, buffer, clock, tally)
+                });
+                if event.is_read_closed() {
+                    self.with(at, |client, _, _, tally| client.on_hang_up(tally));
+                }
+            }
+            for at in std::mem::take(&mut self.again) {
+                self.with(at, |client, buffer, clock, tally| client.read(buffer, clock, tally));
+            }
+            self.fire();
+            if !self.obey()? {
+                return Ok(());
+            }
+            self.hand_over()?;
+        }
+    }
+
+    /// How long nothing needs to be done.
+    fn wait(&self) -> Duration {
+        if !self.again.is_empty() {
+            return Duration::ZERO;
+        }
+        let second_us = (self.own.told as i64 + 1) * SECOND_US + self.clock.began_unix_us();
+        let next_us = self.timers.next_us().map_or(second_us, |next_us| next_us.min(second_us));
+        self.clock.until(next_us).min(LONGEST_WAIT)
+    }
+
+    /// Does something with a client, and what follows from it.
+    fn with(
+        &mut self,
+        at: usize,
+        serve: impl FnOnce(&mut Client, &mut [u8], &dyn Fn() -> i64, &mut Tally) -> Change,
+    ) {
+        let clock = self.clock;
+        let Some(client) = self.clients.get_mut(at) else { return };
+        let tally = &mut self.tallies[client.group];
+        let change = serve(client, &mut self.buffer, &move || clock.unix_us(), tally);
+        if !tally.violations.is_empty() {
+            self.tell_violations(at);
+        }
+        match change {
+            Change::None => {}
+            Change::Again => self.again.push(at),
+            Change::Opened => self.opened(at),
+            Change::Ready => {
+                self.opened(at);
+                self.ready(at);
+            }
+            Change::Left => self.come_anew(at),
+            Change::Lost { stay_away: Some(stay_away) } => self.come_back(at, stay_away),
+            Change::Lost { stay_away: None } if self.is_hostile(at) => {
+                self.come_back(at, Duration::ZERO);
+            }
+            Change::Lost { stay_away: None } => {}
+        }
+    }
+
+    fn tell_violations(&mut self, at: usize) {
+        let client = &self.clients[at];
+        let group = &self.plan.scenario.clients[client.group];
+        for what in self.tallies[client.group].violations.drain(..) {
+            if self.violations_told < VIOLATIONS_TOLD {
+                self.violations_told += 1;
+                self.own.violations.push(ViolationReport {
+                    at_s: self.clock.elapsed_us() as f64 / 1e6,
+                    client: client.number,
+                    group: group.name.clone(),
+                    what,
+                    messages: client.speaker.recent(),
+                });
+            }
+        }
+    }
+
+    fn is_hostile(&self, at: usize) -> bool {
+        self.plan.scenario.clients[self.clients[at].group].hostile
+    }
+
+    fn set(&mut self, at: usize, timer: Timer, at_us: i64) {
+        let connection = self.clients[at].connection;
+        self.timers.set(Due { at_us, client: at, timer, connection });
+    }
+
+    fn set_in(&mut self, at: usize, timer: Timer, wait: Duration) {
+        let at_us = self.clock.unix_us() + microseconds(wait);
+        self.set(at, timer, at_us);
+    }
+
+    /// The conversation has begun: what goes by the clock begins as well.
+    fn opened(&mut self, at: usize) {
+        let plan = Arc::clone(&self.plan);
+        let group = &plan.scenario.clients[self.clients[at].group];
+        if self.clients[at].state == State::Ready {
+            // Where an answer came along with the upgrade's it is told only once.
+            return;
+        }
+        if group.publishes_per_second > 0.0 {
+            let interval = Duration::from_secs_f64(1.0 / group.publishes_per_second);
+            let phase = interval.mul_f64(self.random.random());
+            self.set_in(at, Timer::Publish, phase);
+        }
+        if let Some(lifetime_s) = group.lifetime_s {
+            let length: f64 = -lifetime_s * (1.0 - self.random.random::<f64>()).ln();
+            self.set_in(at, Timer::Leave, Duration::from_secs_f64(length));
+        }
+        if let Some(every) = self.acts_every(at) {
+            self.set_in(at, Timer::Act, every);
+        }
+    }
+
+    fn ready(&mut self, at: usize) {
+        let reads = self.plan.scenario.clients[self.clients[at].group].reads;
+        self.clients[at].read_as(reads);
+        if matches!(reads, Reads::BytesPerSecond(_)) {
+            self.set_in(at, Timer::Read, SLOW_READ);
+        }
+    }
+
+    fn acts_every(&self, at: usize) -> Option<Duration> {
+        let group = &self.plan.scenario.clients[self.clients[at].group];
+        match group.acknowledges {
+            _ if group.hostile => Some(ATTACK_EVERY),
+            Acknowledge::EveryMs(ms) if group.credit_frames.is_some() => {
+                Some(Duration::from_millis(ms.into()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Comes back after a loss, full jitter.
+    fn come_back(&mut self, at: usize, stay_away: Duration) {
+        self.clients[at].state = State::Apart;
+        let (first, most) = COME_BACK_MS;
+        let doublings = (self.clients[at].losses.saturating_sub(1)).min(16);
+        let bound = Duration::from_millis((first << doublings).min(most));
+        let wait = bound.mul_f64(self.random.random()).max(stay_away);
+        self.set_in(at, Timer::Connect, wait);
+    }
+
+    /// Comes as somebody else, at once.
+    fn come_anew(&mut self, at: usize) {
+        let (number, group) = (self.clients[at].number, self.clients[at].group);
+        self.clients[at].speaker = self.speaker(number, group);
+        self.set_in(at, Timer::Connect, Duration::ZERO);
+    }
+
+    fn speaker(&mut self, number: u32, group: usize) -> Box<dyn crate::speaker::Speaker> {
+        let settings = &self.plan.scenario.clients[group];
+        let count = if settings.wildcard { 0 } else { settings.symbols as usize };
+        let drawn = self.watchlists[group].draw(count);
+        let sampled_at_us = self.random.random_range(0..SECOND_US);
+        self.plan.speaker(number, group, &drawn, sampled_at_us)
+    }
+
+    /// Does what is due.
+    fn fire(&mut self) {
+        let now_us = self.clock.unix_us();
+        while let Some(due) = self.timers.pop(now_us) {
+            let at = due.client;
+            if due.connection == self.clients[at].connection {
+                self.fire_one(due);
+            }
+        }
+    }
+
+    fn fire_one(&mut self, due: Due) {
+        let at = due.client;
+        match due.timer {
+            Timer::Connect => self.connect(at),
+            Timer::GiveUp => self.with(at, |client, _, _, tally| client.give_up(tally)),
+            Timer::Read => {
+                // Either its next little, or it reads on after a stall.
+                if self.clients[at].state == State::Ready {
+                    self.ready(at);
+                }
+                if self.clients[at].has_unread() {
+                    self.with(at, |client, buffer, clock, tally| client.read(buffer, clock, tally));
+                }
+            }
+            Timer::Act => {
+                self.with(at, |client, _, _, tally| client.say(tally, |s, out| s.act(out)));
+                if let Some(every) = self.acts_every(at) {
+                    self.set(at, Timer::Act, due.at_us + microseconds(every));
+                }
+            }
+            Timer::Publish => self.publish(at, due.at_us),
+            Timer::Leave => {
+                self.set_in(at, Timer::GiveUp, PATIENCE);
+                self.with(at, |client, _, _, tally| client.leave(tally));
+            }
+        }
+    }
+
+    fn connect(&mut self, at: usize) {
+        let plan = Arc::clone(&self.plan);
+        let number = self.clients[at].number;
+        let (route, request) = (plan.route(number), &plan.requests[self.clients[at].group]);
+        let registry = self.poll.registry().try_clone();
+        let now_us = self.clock.unix_us();
+        self.with(at, |client, _, _, tally| match &registry {
+            Ok(registry) => client.connect(&route, request, (registry, Token(at)), now_us, tally),
+            Err(_) => Change::Lost { stay_away: Some(PATIENCE) },
+        });
+        self.set_in(at, Timer::GiveUp, PATIENCE);
+    }
+
+    /// Publishes what was due at `scheduled_us`, and plans the next; one that is late by more than
+    /// a second does not catch up with what lies before.
+    fn publish(&mut self, at: usize, scheduled_us: i64) {
+        let group = self.clients[at].group;
+        let interval = 1e6 / self.plan.scenario.clients[group].publishes_per_second;
+        let mut published = false;
+        self.with(at, |client, _, _, tally| {
+            client.say(tally, |speaker, out| published = speaker.publish(scheduled_us, out))
+        });
+        self.tallies[group].counts.published += u64::from(published);
+        let next_us = scheduled_us.max(self.clock.unix_us() - SECOND_US) + interval as i64;
+        self.set(at, Timer::Publish, next_us);
+    }
+
+    /// Carries out what was ordered; false when it is to stop.
+    fn obey(&mut self) -> Result<bool> {
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Grow { group, first, count } => self.grow(group, first, count),
+                Order::Disconnect { groups, share, back_within } => {
+                    for at in self.some_of(&groups, share) {
+                        let now_us = self.clock.unix_us();
+                        self.clients[at].break_off(now_us);
+                        let wait = back_within.mul_f64(self.random.random());
+                        self.set_in(at, Timer::Connect, wait);
+                    }
+                }
+                Order::Stall { groups, share, length } => {
+                    for at in self.some_of(&groups, share) {
+                        self.clients[at].read_as(Reads::Nothing);
+                        self.set_in(at, Timer::Read, length);
+                    }
+                }
+                Order::BeginComparison { clients } => self.begin_comparison(clients)?,
+                Order::EndComparison => {
+                    let compared = std::mem::take(&mut self.compared).into_iter().map(|at| {
+                        let client = &mut self.clients[at];
+                        (client.number, client.speaker.end_comparison())
+                    });
+                    let compared = compared.collect();
+                    self.notes.send(Note::Compared(compared)).context("nobody listens")?;
+                }
+                Order::Stop => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// The first so many clients of each group that have a connection to lose.
+    fn some_of(&self, groups: &[usize], share: f64) -> Vec<usize> {
+        let of = |group: usize| {
+            let members = self.clients.iter().enumerate().filter(move |(_, c)| c.group == group);
+            let members: Vec<usize> = members.map(|(at, _)| at).collect();
+            let count = (members.len() as f64 * share).round() as usize;
+            members.into_iter().take(count)
+        };
+        let chosen = groups.iter().flat_map(|group| of(*group));
+        chosen.filter(|at| self.clients[*at].state == State::Ready).collect()
+    }
+
+    fn grow(&mut self, group: usize, first: u32, count: u32) {
+        let run = &self.plan.scenario.run;
+        let rate = run.connects_per_second / f64::from(run.threads);
+        let interval_us = (1e6 / rate) as i64;
+        self.next_connect_us = self.next_connect_us.max(self.clock.unix_us());
+        for number in first..first + count {
+            let speaker = self.speaker(number, group);
+            self.clients.push(Client::new(number, group, speaker));
+            let at = self.clients.len() - 1;
+            let at_us = self.next_connect_us;
+            self.set(at, Timer::Connect, at_us);
+            self.next_connect_us += interval_us;
+        }
+    }
+
+    fn begin_comparison(&mut self, clients: u32) -> Result<()> {
+        let groups = &self.plan.scenario.clients;
+        let suitable = self.clients.iter().enumerate().filter(|(_, client)| {
+            let group = &groups[client.group];
+            client.state == State::Ready && group.is_healthy() && !group.wildcard
+        });
+        self.compared = suitable.map(|(at, _)| at).take(clients as usize).collect();
+        let mut symbols = BTreeSet::new();
+        for at in self.compared.clone() {
+            self.with(at, |client, _, _, tally| {
+                client.say(tally, |speaker, out| symbols.extend(speaker.begin_comparison(out)))
+            });
+        }
+        let symbols = symbols.into_iter().collect();
+        self.notes.send(Note::Comparing(symbols)).context("nobody listens")
+    }
+
+    /// Hands over what was measured, once a second; at the next turn when the controller has no
+    /// room.
+    fn hand_over(&mut self) -> Result<()> {
+        let now_us = self.clock.elapsed_us();
+        let over = u64::try_from(now_us / SECOND_US).unwrap_or(0);
+        if over <= self.own.told {
+            return Ok(());
+        }
+        self.look_for_silence();
+        let scheduled = Scheduled::of_this_thread();
+        let passed = scheduled.zip(self.own.scheduled).map(|(now, then)| now.since(then));
+        let groups = 0..self.tallies.len();
+        let interval = Interval {
+            thread: self.thread,
+            through: over,
+            groups: groups.map(|group| self.group_interval(group)).collect(),
+            scheduled: passed,
+            length: Duration::from_micros(u64::try_from(now_us - self.own.began_us).unwrap_or(0)),
+            delay_us: std::mem::replace(&mut self.own.delay_us, empty_delay()),
+            violations: std::mem::take(&mut self.own.violations),
+        };
+        match self.notes.try_send(Note::Interval(Box::new(interval))) {
+            Ok(()) => {
+                self.own.told = over;
+                self.own.began_us = now_us;
+                self.own.scheduled = scheduled;
+                Ok(())
+            }
+            Err(TrySendError::Full(Note::Interval(interval))) => {
+                self.take_back(*interval);
+                Ok(())
+            }
+            Err(_) => anyhow::bail!("nobody listens"),
+        }
+    }
+
+    fn group_interval(&mut self, group: usize) -> GroupInterval {
+        let members = self.clients.iter().filter(|client| client.group == group);
+        let (clients, ready) = members.fold((0, 0), |(clients, ready), client| {
+            (clients + 1, ready + u32::from(client.state == State::Ready))
+        });
+        GroupInterval { tally: std::mem::take(&mut self.tallies[group]), clients, ready }
+    }
+
+    /// What could not be handed over goes on being measured.
+    fn take_back(&mut self, interval: Interval) {
+        for (tally, group) in self.tallies.iter_mut().zip(&interval.groups) {
+            tally.add(&group.tally);
+        }
+        self.own.delay_us = interval.delay_us;
+        self.own.violations = interval.violations;
+    }
+
+    fn look_for_silence(&mut self) {
+        let now_us = self.clock.unix_us();
+        for at in 0..self.clients.len() {
+            if self.clients[at].is_silent_too_long(now_us) {
+                self.with(at, |client, _, _, tally| client.drop_silent(tally));
+            }
+        }
+    }
+}
+
+fn microseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn empty_delay() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 60_000_000, 2).expect("constants that the library takes")
+}
