@@ -15,15 +15,20 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use crate::{
+    busy,
     load::Load,
-    process::Running,
+    process::{Running, ThreadUse},
     report::{Setting, Spread, table},
-    sink::{Content, Group, Plan, Report},
+    sink::{Content, Group, Latency, Plan, Report},
     target::{Job, SERVER_CORE, SINK_CORE, Server, Target},
 };
 
 /// Longest time a frame may be in flight in runs without stalled sessions; the default.
 const DRAIN_AGE_MS: u64 = 5_000;
+/// Warm-up and window of a trial that looks for a server's share of its core.
+const TRIAL: (u64, u64) = (1_000, 2_000);
+/// How far Tickgate's share of its core may be from the one asked for without a remark.
+const BUSY_ERROR: f64 = 0.05;
 /// Share of the frames a load asks for below which a run deserves a remark.
 const SCHEDULE_SHARE: f64 = 0.98;
 
@@ -36,6 +41,8 @@ pub struct Options {
     pub rounds: usize,
     /// How each is measured.
     pub timing: Timing,
+    /// Share of its core that Tickgate should use: the load's ticks a second are set accordingly.
+    pub busy: Option<f64>,
     /// The Tickgate binary.
     pub tickgate: PathBuf,
     /// Frame size for the others when Tickgate is not among the targets.
@@ -101,6 +108,18 @@ pub fn run(load: &Load, options: &Options, mut progress: impl FnMut(&str)) -> Re
     targets.retain(|target| !absent.iter().any(|(other, _)| other == target));
     ensure!(!targets.is_empty(), "no target is left to run");
 
+    if let Some(share) = options.busy {
+        ensure!(targets.contains(&Target::Tickgate), "a share is looked for with Tickgate's ticks");
+        let found = busy::ticks_per_second(share, load.ticks_per_second, |ticks| {
+            job.load.ticks_per_second = ticks;
+            let measured = trial(&job, options.timing.seed)?;
+            progress(&format!("{}: {ticks} ticks/s use {measured:.2} of the core", load.name));
+            Ok(measured)
+        })?;
+        job.load.ticks_per_second = found;
+    }
+    let load = &job.load.clone();
+
     let mut rounds = Vec::new();
     for round in 1..=options.rounds {
         let mut outcomes = Vec::new();
@@ -108,8 +127,11 @@ pub fn run(load: &Load, options: &Options, mut progress: impl FnMut(&str)) -> Re
             let server = Server::start(*target, &job)?;
             let mut report = measure(&server, load, vec![load.group()], options.timing, false)?;
             report.remarks.extend(schedule_remark(load, server.content, &report));
-            if *target == Target::Tickgate && report.frames > 0 {
-                job.frame_bytes = report.bytes_per_frame().round() as usize;
+            if *target == Target::Tickgate {
+                if report.frames > 0 {
+                    job.frame_bytes = report.bytes_per_frame().round() as usize;
+                }
+                report.remarks.extend(options.busy.and_then(|share| busy_remark(share, &report)));
             }
             progress(&line(&load.name, round, *target, &report));
             outcomes.push(Outcome { target: *target, report });
@@ -123,6 +145,15 @@ pub fn run(load: &Load, options: &Options, mut progress: impl FnMut(&str)) -> Re
         absent,
         rounds,
     })
+}
+
+/// Tickgate's share of its core under the job's load, in a short window.
+fn trial(job: &Job, seed: u64) -> Result<f64> {
+    let server = Server::start(Target::Tickgate, job)?;
+    let (warm_up_ms, window_ms) = TRIAL;
+    let timing = Timing { warm_up_ms, window_ms, seed };
+    let report = measure(&server, &job.load, vec![job.load.group()], timing, false)?;
+    Ok(report.server_share())
 }
 
 /// Runs the sink, pinned to its core, against a running server.
@@ -222,6 +253,7 @@ impl FanoutReport {
         );
         for outcome in self.rounds.iter().flatten().filter(|o| o.target == Target::Tickgate) {
             out += &threads_line(&outcome.report);
+            out += &latency_line(&outcome.report);
         }
         for (target, reason) in &self.absent {
             out += &format!("{}: not run: {reason}\n", target.name());
@@ -278,7 +310,7 @@ impl FanoutReport {
             show(0, &|r| Some(r.bytes_per_frame())),
             show(1, &|r| entries(r).map(|entries| entries / r.frames as f64)),
             show(0, &|r| Some(r.frames as f64 / r.window_seconds)),
-            show(2, &|r| Some(r.server_cpu_seconds / r.window_seconds)),
+            show(2, &|r| Some(r.server_share())),
             show(2, &|r| Some(r.sink_share)),
             show(2, &|r| r.transit.map(|latency| latency.p99_us as f64 / 1e3)),
             show(1, &|r| r.staleness.map(|latency| latency.p50_us as f64 / 1e3)),
@@ -301,17 +333,49 @@ fn schedule_remark(load: &Load, content: Content, report: &Report) -> Option<Str
     (share < SCHEDULE_SHARE).then(|| format!("sent {:.0} % of what the load asks for", share * 1e2))
 }
 
-/// Where the server's CPU time went, thread by thread, dearest first.
+/// A remark on a server that was busier, or less busy, than was asked for.
+fn busy_remark(share: f64, report: &Report) -> Option<String> {
+    let used = report.server_share();
+    let is_off = (used - share).abs() > BUSY_ERROR;
+    is_off.then(|| format!("used {used:.2} of its core, not {share:.2}"))
+}
+
+/// Where the server's CPU time went, thread by thread, dearest first, and who had to wait for it.
 fn threads_line(report: &Report) -> String {
-    let mut threads: Vec<(&String, f64)> =
-        report.server_threads.iter().map(|(name, seconds)| (name, *seconds)).collect();
-    threads.sort_by(|one, other| other.1.total_cmp(&one.1));
+    let mut threads: Vec<(&String, ThreadUse)> =
+        report.server_threads.iter().map(|(name, each)| (name, *each)).collect();
+    threads.sort_by(|(_, one), (_, other)| other.cpu_seconds.total_cmp(&one.cpu_seconds));
+    let share = |seconds: f64| seconds / report.window_seconds;
     let shares: Vec<String> = threads
         .iter()
-        .filter(|(_, seconds)| *seconds > 0.0)
-        .map(|(name, seconds)| format!("{name} {:.3}", seconds / report.window_seconds))
+        .filter(|(_, each)| each.cpu_seconds > 0.0)
+        .map(|(name, each)| {
+            let (used, waited) = (share(each.cpu_seconds), share(each.waited_seconds));
+            format!("{name} {used:.3} ({waited:.3})")
+        })
         .collect();
-    format!("tickgate's threads, share of the core: {}\n", shares.join(", "))
+    format!(
+        "tickgate's threads, share of the core (and of the time, waiting for it): {}; sink {:.3} ({:.3})\n",
+        shares.join(", "),
+        report.sink_share,
+        share(report.sink_waited_seconds),
+    )
+}
+
+/// Where an entry's time went, for servers that tell.
+fn latency_line(report: &Report) -> String {
+    let show = |what: &str, latency: Option<Latency>| {
+        let each = latency?;
+        let ms = [each.p50_us, each.p99_us, each.p999_us, each.max_us].map(|us| us as f64 / 1e3);
+        Some(format!("{what} {:.2} / {:.2} / {:.2} / {:.2}", ms[0], ms[1], ms[2], ms[3]))
+    };
+    let parts = [
+        show("tick to frame", report.age),
+        show("frame to arrival", report.transit),
+        show("tick to arrival", report.staleness),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    format!("latency in ms, p50 / p99 / p99.9 / max: {}\n", parts.join(", "))
 }
 
 fn line(load: &str, round: usize, target: Target, report: &Report) -> String {
@@ -320,7 +384,7 @@ fn line(load: &str, round: usize, target: Target, report: &Report) -> String {
         target.name(),
         report.frames_per_cpu_second(),
         report.bytes_per_frame(),
-        report.server_cpu_seconds / report.window_seconds,
+        report.server_share(),
         report.sink_share,
         if report.faults.is_empty() { "" } else { ", INVALID" },
     )

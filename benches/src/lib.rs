@@ -9,7 +9,7 @@
 //! - [`bare`]: the reference, a loop that does nothing but send;
 //! - [`watchlist`], [`sink`]: thousands of clients in one thread;
 //! - [`target`]: the servers that are compared;
-//! - [`load`], [`fanout`], [`memory`], [`stalled`]: what is run;
+//! - [`load`], [`busy`], [`fanout`], [`memory`], [`stalled`]: what is run;
 //! - [`report`]: medians and tables;
 //! - [`micro`]: the market and the work that the micro-benchmarks time.
 
@@ -24,6 +24,8 @@ pub mod sink;
 pub mod target;
 
 pub mod load;
+
+pub mod busy;
 
 pub mod fanout;
 

@@ -39,6 +39,10 @@ enum Command {
         /// Rounds of all of them.
         #[arg(long, default_value_t = 5)]
         rounds: usize,
+        /// Share of its core that Tickgate is to use, such as 0.5: looks for the ticks a second
+        /// that make it so, beginning at the load's.
+        #[arg(long, value_parser = share)]
+        busy: Option<f64>,
         #[command(flatten)]
         common: Common,
     },
@@ -110,6 +114,9 @@ struct Common {
     /// Ticks a second of the simulated market, instead of the load's own.
     #[arg(long)]
     ticks_per_second: Option<u32>,
+    /// Zipf exponent of watchlists, instead of the load's own; 0 spreads them evenly.
+    #[arg(long, value_parser = exponent)]
+    skew: Option<f64>,
     /// Channels every session asks for, instead of `quote`.
     #[arg(long, value_delimiter = ',')]
     channels: Option<Vec<String>>,
@@ -134,11 +141,12 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
-        Command::Run { loads, targets, rounds, common } => {
+        Command::Run { loads, targets, rounds, busy, common } => {
             let options = fanout::Options {
                 targets,
                 rounds,
                 timing: common.timing(),
+                busy,
                 tickgate: common.tickgate.clone(),
                 frame_bytes: common.frame_bytes,
             };
@@ -210,6 +218,7 @@ impl Common {
     fn load(&self, name: &str) -> Result<Load> {
         let mut load = Load::parse(name)?;
         load.ticks_per_second = self.ticks_per_second.unwrap_or(load.ticks_per_second);
+        load.skew = self.skew.unwrap_or(load.skew);
         if let Some(channels) = &self.channels {
             load.channels.clone_from(channels);
         }
@@ -219,6 +228,16 @@ impl Common {
     fn write_json(&self, report: &impl serde::Serialize) -> Result<()> {
         self.json.as_ref().map_or(Ok(()), |path| report::write_json(path, report))
     }
+}
+
+fn exponent(text: &str) -> Result<f64, String> {
+    let exponent = text.parse().ok().filter(|exponent| (0.0..=3.0).contains(exponent));
+    exponent.ok_or_else(|| "must be 0 to 3".into())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.05..=0.95).contains(share));
+    share.ok_or_else(|| "must be 0.05 to 0.95".into())
 }
 
 fn print(text: &str) -> Result<()> {

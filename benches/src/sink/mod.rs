@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     process::{
-        CpuReading, CpuUse, Resident, descriptor_limit, tcp_memory_bytes, thread_cpu_seconds,
+        CpuReading, CpuUse, Resident, ThreadUse, descriptor_limit, tcp_memory_bytes, thread_use,
     },
     watchlist::Watchlists,
     wire,
@@ -104,10 +104,12 @@ pub struct Report {
     pub window_seconds: f64,
     /// CPU seconds of the server in the window, kernel included.
     pub server_cpu_seconds: f64,
-    /// Of them, those of its threads by name.
-    pub server_threads: BTreeMap<String, f64>,
+    /// What its threads had of the core, by name, and how long they waited for it.
+    pub server_threads: BTreeMap<String, ThreadUse>,
     /// Share of the sink's own core it used.
     pub sink_share: f64,
+    /// How long the sink was ready and did not have its core.
+    pub sink_waited_seconds: f64,
     /// Share of the server's core that other processes used.
     pub foreign_share: f64,
     /// Share of the sink's core that other processes used.
@@ -124,6 +126,8 @@ pub struct Report {
     pub reads: u64,
     /// From `sent_at_us` in a frame to its arrival.
     pub transit: Option<Latency>,
+    /// From the venue's time of an event to the frame that carries it, by the server's clock.
+    pub age: Option<Latency>,
     /// From the venue's time of an event to the arrival of its entry; includes the throttle.
     pub staleness: Option<Latency>,
     /// The server's memory before the first connection.
@@ -160,6 +164,12 @@ impl Report {
     #[must_use]
     pub fn entries_per_cpu_second(&self) -> f64 {
         self.entries as f64 / self.server_cpu_seconds
+    }
+
+    /// Share of its core the server used.
+    #[must_use]
+    pub fn server_share(&self) -> f64 {
+        self.server_cpu_seconds / self.window_seconds
     }
 
     /// Mean WebSocket bytes of a data frame.
@@ -205,7 +215,8 @@ pub fn run(plan: &Plan) -> Result<Report> {
             CpuReading::of_core(plan.sink_core)?,
         ))
     };
-    let threads_start = thread_cpu_seconds(plan.server_pid)?;
+    let threads_start = thread_use(plan.server_pid)?;
+    let own_waited_start = waited_seconds(own_pid)?;
     let (server_start, own_start, server_core_start, sink_core_start) = read_all()?;
     let mut memory = Vec::new();
     sink.run_for(Duration::from_millis(plan.window_ms), |seconds| {
@@ -217,7 +228,8 @@ pub fn run(plan: &Plan) -> Result<Report> {
         Ok(())
     })?;
     let (server_end, own_end, server_core_end, sink_core_end) = read_all()?;
-    let threads_end = thread_cpu_seconds(plan.server_pid)?;
+    let threads_end = thread_use(plan.server_pid)?;
+    let sink_waited_seconds = waited_seconds(own_pid)? - own_waited_start;
 
     let server = server_end.since(server_start);
     let own = own_end.since(own_start);
@@ -248,11 +260,12 @@ pub fn run(plan: &Plan) -> Result<Report> {
         server_threads: threads_end
             .into_iter()
             .map(|(name, end)| {
-                let start = threads_start.get(&name).copied().unwrap_or(0.0);
-                (name, end - start)
+                let start = threads_start.get(&name).copied().unwrap_or_default();
+                (name, end.since(start))
             })
             .collect(),
         sink_share: own.share(),
+        sink_waited_seconds,
         foreign_share,
         sink_foreign_share,
         frames: tally.frames,
@@ -261,6 +274,7 @@ pub fn run(plan: &Plan) -> Result<Report> {
         heartbeats: tally.heartbeats,
         reads: tally.reads,
         transit: Latency::of(&tally.transit_us),
+        age: Latency::of(&tally.age_us),
         staleness: Latency::of(&tally.staleness_us),
         resident_before,
         resident_idle,
@@ -268,6 +282,11 @@ pub fn run(plan: &Plan) -> Result<Report> {
         faults,
         remarks,
     })
+}
+
+/// How long all threads of a process together have waited for a core so far.
+fn waited_seconds(pid: u32) -> Result<f64> {
+    Ok(thread_use(pid)?.values().map(|each| each.waited_seconds).sum())
 }
 
 struct Sink<'a> {

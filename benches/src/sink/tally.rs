@@ -43,6 +43,9 @@ pub struct Tally {
     pub reads: u64,
     /// From a frame's `sent_at_us` to its arrival, microseconds.
     pub transit_us: Histogram<u64>,
+    /// From the venue's time of an event to the frame that carries it, microseconds, as the server
+    /// says; sampled.
+    pub age_us: Histogram<u64>,
     /// From the venue's time of an event to the arrival of its entry, microseconds; sampled.
     pub staleness_us: Histogram<u64>,
     /// Frame sequences that were skipped or repeated.
@@ -99,6 +102,7 @@ impl Tally {
             heartbeats: 0,
             reads: 0,
             transit_us: histogram.clone(),
+            age_us: histogram.clone(),
             staleness_us: histogram,
             sequence_breaks: 0,
             unreadable: 0,
@@ -190,8 +194,9 @@ impl Tally {
 
     fn ages(&mut self, payload: &[u8], head: payload::FrameHead) {
         let transit_us = self.now_us - head.sent_at_us;
-        let staleness = &mut self.staleness_us;
+        let (age, staleness) = (&mut self.age_us, &mut self.staleness_us);
         let read = payload::entry_ages(payload, head, |age_us| {
+            age.saturating_record(u64::try_from(age_us).unwrap_or(0));
             staleness.saturating_record(u64::try_from(transit_us + age_us).unwrap_or(0));
         });
         if read.is_none() {
@@ -239,7 +244,7 @@ mod tests {
         assert_eq!((tally.frames, tally.entries, tally.bytes), (3, 3, 45));
         assert_eq!(tally.sequence_breaks, 1);
         assert_eq!(tally.transit_us.max(), 100);
-        assert_eq!(tally.staleness_us.max(), 107);
+        assert_eq!((tally.age_us.max(), tally.staleness_us.max()), (7, 107));
         assert_eq!(tally.faults().len(), 1);
     }
 

@@ -78,20 +78,44 @@ impl CpuReading {
     }
 }
 
-/// CPU seconds so far of a process's threads by name, those of one name together. Threads that
-/// have ended are missing.
+/// What a process's threads of one name have had so far, together; seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct ThreadUse {
+    /// On a core, kernel included.
+    pub cpu_seconds: f64,
+    /// Ready to run while something else had the core: another program, or another thread of the
+    /// same one. 0 where the kernel does not tell.
+    pub waited_seconds: f64,
+}
+
+impl ThreadUse {
+    /// What passed since an earlier reading.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            cpu_seconds: self.cpu_seconds - earlier.cpu_seconds,
+            waited_seconds: self.waited_seconds - earlier.waited_seconds,
+        }
+    }
+}
+
+/// What a process's threads have had so far, by name. Threads that have ended are missing.
 ///
 /// # Errors
 /// When there is no such process.
-pub fn thread_cpu_seconds(pid: u32) -> Result<BTreeMap<String, f64>> {
+pub fn thread_use(pid: u32) -> Result<BTreeMap<String, ThreadUse>> {
     let directory = format!("/proc/{pid}/task");
-    let mut threads = BTreeMap::new();
+    let mut threads: BTreeMap<String, ThreadUse> = BTreeMap::new();
     for task in fs::read_dir(&directory).with_context(|| format!("server gone: {directory}"))? {
+        let task = task?.path();
         // A thread may end between the listing and the reading.
-        let Ok(stat) = fs::read_to_string(task?.path().join("stat")) else { continue };
+        let Ok(stat) = fs::read_to_string(task.join("stat")) else { continue };
         let name = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')'));
         let name = name.map_or("", |(name, _)| name).to_owned();
-        *threads.entry(name).or_default() += stat_cpu_seconds(&stat);
+        let waits = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+        let both = threads.entry(name).or_default();
+        both.cpu_seconds += stat_cpu_seconds(&stat);
+        both.waited_seconds += schedstat_waited_seconds(&waits);
     }
     Ok(threads)
 }
@@ -280,6 +304,12 @@ fn stat_cpu_seconds(stat: &str) -> f64 {
     ticks.map(|field| field.parse::<f64>().unwrap_or(f64::NAN)).sum::<f64>() / USER_HZ
 }
 
+/// The second field of a `schedstat` file: nanoseconds spent waiting for a core.
+fn schedstat_waited_seconds(schedstat: &str) -> f64 {
+    let nanoseconds = schedstat.split_whitespace().nth(1).and_then(|field| field.parse().ok());
+    nanoseconds.unwrap_or(0.0) / 1e9
+}
+
 fn status_bytes(status: &str, key: &str) -> u64 {
     let kib = status
         .lines()
@@ -303,8 +333,15 @@ mod tests {
         assert!(descriptor_limit().expect("own limits") > 0);
         tcp_memory_bytes().expect("sockstat");
         CpuReading::of_core(0).expect("there is a first core");
-        let threads = thread_cpu_seconds(pid).expect("own threads");
-        assert!(!threads.is_empty() && threads.values().all(|seconds| *seconds >= 0.0));
+        let threads = thread_use(pid).expect("own threads");
+        assert!(!threads.is_empty());
+        assert!(threads.values().all(|each| each.cpu_seconds >= 0.0 && each.waited_seconds >= 0.0));
+    }
+
+    #[test]
+    fn waiting_is_the_second_field_and_nothing_where_there_is_none() {
+        assert_eq!(schedstat_waited_seconds("3000000000 1500000000 7\n"), 1.5);
+        assert_eq!(schedstat_waited_seconds(""), 0.0);
     }
 
     #[test]

@@ -51,7 +51,8 @@ pub struct EngineConfig {
     pub command_bytes_per_second: usize,
     /// Wildcard subscriptions of all sessions of the gateway. Default 256; more are refused.
     pub wildcard_limit: usize,
-    /// Sessions served between two yields. Default 64: about half a millisecond.
+    /// Sessions served between two yields, fewer once they have been sent 128 KiB. Default 64: about
+    /// half a millisecond.
     pub slice_sessions: usize,
 }
 

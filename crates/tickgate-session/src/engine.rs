@@ -178,6 +178,8 @@ pub struct Engine<T> {
     pub(crate) fired: Vec<(Due, u64)>,
     pub(crate) dirty_statuses: Vec<u64>,
     pub(crate) pass: Pass,
+    /// Somebody is owed an answer that is newer than the pass.
+    pub(crate) pass_is_over: bool,
     pub(crate) scratch: Vec<u8>,
     pub(crate) reply: Vec<u8>,
     pub(crate) intake: Intake,
@@ -222,6 +224,7 @@ impl<T: Transport> Engine<T> {
             fired: Vec::new(),
             dirty_statuses: Vec::new(),
             pass: Pass { sent_at_us: now.unix_us },
+            pass_is_over: false,
             scratch: vec![0; READ_BYTES],
             reply: Vec::new(),
             intake: Intake::new(config.command_bytes_per_second),
@@ -383,11 +386,8 @@ impl<T: Transport> Engine<T> {
         }
     }
 
-    /// The next session to serve. Real-time sessions go first for half a slice; then both take
-    /// turns, so that however busy they are the others are served.
-    pub(crate) fn next_ready(&mut self, served: usize) -> Option<(u32, bool)> {
-        let half = self.shared.config().slice_sessions / 2;
-        let urgent_first = served < half || served % 2 == 1;
+    /// The next session to serve, and whether it comes from the urgent ones.
+    pub(crate) fn next_ready(&mut self, urgent_first: bool) -> Option<(u32, bool)> {
         if (urgent_first || self.ready.is_empty()) && !self.urgent.is_empty() {
             return self.urgent.pop_front().map(|position| (position, true));
         }

@@ -103,7 +103,11 @@ impl<T: Transport> Engine<T> {
             return Inbound::Closed;
         }
         if session.is_due() {
-            self.make_ready(position as u32, true);
+            // What a command asked for waits with the flushes: the snapshots of a crowd that comes
+            // back would hold up real-time sessions for all the time they take.
+            let urgent = session.is_urgently_due();
+            self.pass_is_over = true;
+            self.make_ready(position as u32, urgent);
         } else if !session.outbound.is_empty() {
             self.make_wait(position as u32);
         }

@@ -16,6 +16,10 @@ use crate::{
 const MEMBERS_AHEAD: usize = 32;
 /// Frames one session may send before others have their turn.
 const FRAMES_IN_A_ROW: usize = 4;
+/// Bytes of frames in one slice, beyond which it ends: as long as 64 frames of 2 KiB take. Whoever
+/// becomes urgent during a slice waits for its end, and the frames of a few large snapshots take
+/// longer than those of many flushes.
+const SLICE_BYTES: u64 = 128 * 1024;
 /// A flush that begins this many ticks after it was due is late through our own load.
 const LATE_TICKS: u64 = 2;
 
@@ -30,8 +34,11 @@ impl<T: Transport> Engine<T> {
             self.advance(now, tick);
         }
         let readies = self.stats.readies;
-        for served in 0..self.shared.config().slice_sessions {
-            let Some((position, urgent)) = self.next_ready(served) else { break };
+        let mut slice = Slice::begin(self.shared.config().slice_sessions, self.stats.frame_bytes);
+        while !slice.is_over(self.stats.frame_bytes, !self.ready.is_empty()) {
+            let urgent_first = slice.urgent_first(self.stats.frame_bytes);
+            let Some((position, urgent)) = self.next_ready(urgent_first) else { break };
+            slice.turn(urgent);
             let session = &mut self.sessions[position as usize];
             let flag = if urgent { &mut session.is_urgent } else { &mut session.is_ready };
             *flag = false;
@@ -80,11 +87,12 @@ impl<T: Transport> Engine<T> {
         group.map_or(0, |group| group.members.len() as u64 ^ u64::from(group.state_due))
     }
 
-    /// A new time for the frames to come: at each tick, and whenever real-time sessions are served,
-    /// who want what is newest. A pass so lasts one tick at most, and a tick's throttled sessions
-    /// share it.
+    /// A new time for the frames to come: at each tick, and whenever real-time sessions or answers
+    /// to commands are served, which want what is newest. A pass so lasts one tick at most, and a
+    /// tick's throttled sessions share it.
     fn begin_pass(&mut self, now: Now, is_new_tick: bool) {
-        if is_new_tick || !self.urgent.is_empty() || now.unix_us < self.pass.sent_at_us {
+        let is_over = std::mem::take(&mut self.pass_is_over) || !self.urgent.is_empty();
+        if is_new_tick || is_over || now.unix_us < self.pass.sent_at_us {
             self.pass = Pass { sent_at_us: now.unix_us };
             self.cache.next_pass();
         }
@@ -256,6 +264,42 @@ impl<T: Transport> Engine<T> {
             session.late |= cause::SOCKET;
         }
         self.make_wait(position);
+    }
+}
+
+/// How far a slice is, and whose turn is next.
+struct Slice {
+    /// Sessions it serves at most.
+    limit: usize,
+    served: usize,
+    /// Bytes of all frames before it.
+    bytes_before: u64,
+    last_was_urgent: bool,
+}
+
+impl Slice {
+    fn begin(limit: usize, bytes_before: u64) -> Self {
+        Self { limit, served: 0, bytes_before, last_was_urgent: false }
+    }
+
+    fn turn(&mut self, urgent: bool) {
+        self.served += 1;
+        self.last_was_urgent = urgent;
+    }
+
+    /// Its bytes do not end it behind an urgent turn while others wait: large real-time frames
+    /// would fill every slice by themselves.
+    fn is_over(&self, bytes: u64, others_wait: bool) -> bool {
+        let is_full = bytes - self.bytes_before >= SLICE_BYTES;
+        self.served >= self.limit || (is_full && !(self.last_was_urgent && others_wait))
+    }
+
+    /// Real-time sessions go first for half a slice; then both take turns, so that however busy
+    /// they are the others are served.
+    fn urgent_first(&self, bytes: u64) -> bool {
+        let is_first_half =
+            self.served < self.limit / 2 && bytes - self.bytes_before < SLICE_BYTES / 2;
+        is_first_half || !self.last_was_urgent
     }
 }
 

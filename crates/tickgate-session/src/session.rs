@@ -7,6 +7,7 @@ use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
 use crate::{
     config::EngineConfig,
+    group::Group,
     intake::Share,
     outbound::Outbound,
     pace::{Budget, CommandRate, Credit},
@@ -166,6 +167,17 @@ impl<T> Session<T> {
             || !self.owed.is_empty()
             || self.portfolio.groups.iter().any(|group| group.is_due())
             || self.portfolio.wildcard.as_ref().is_some_and(|each| each.group.is_due())
+    }
+
+    /// True when it is due a status or, behind no snapshot, a real-time change. News of the feed were
+    /// urgent when they came; whoever is new has yet to hear them, and that can wait.
+    pub(crate) fn is_urgently_due(&self) -> bool {
+        let realtime = |group: &Group| group.is_realtime() && group.is_due();
+        let changed = || {
+            self.portfolio.groups.iter().any(realtime)
+                || self.portfolio.wildcard.as_ref().is_some_and(|each| realtime(&each.group))
+        };
+        self.status_due || (self.owed.is_empty() && changed())
     }
 
     /// Owes a snapshot of each of these subscriptions, once, in this order.

@@ -1,5 +1,5 @@
-//! Whoever shares something gets a share: real-time and throttled sessions of one worker, and the
-//! symbols of a client whose budget is too small for all of them.
+//! Whoever shares something gets a share: real-time and throttled sessions of one worker, clients
+//! that come back all at once, and the symbols of a client whose budget is too small for all of them.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,11 @@ use crate::world::{Manners, World};
 
 /// Few enough that one slice never serves everybody.
 const SLICE: usize = 4;
+/// Bytes after which a slice ends, and the most that one session is sent in its turn: four frames.
+const SLICE_BYTES: u64 = 128 * 1024;
+const TURN_BYTES: u64 = 4 * 16 * 1024;
+/// Symbols that fill a frame.
+const MANY: usize = 400;
 
 fn quotes(symbols: &[String], throttle_ms: u64) -> Subscribe {
     Subscribe {
@@ -23,8 +28,17 @@ fn quotes(symbols: &[String], throttle_ms: u64) -> Subscribe {
 
 /// A worker that serves four sessions at once, with clients of these throttle intervals, all set.
 fn crowd(intervals_ms: impl IntoIterator<Item = u64>) -> World {
-    let config = EngineConfig { slice_sessions: SLICE, ..EngineConfig::default() };
-    let mut world = World::new(2, 1, 8, 1_024, config);
+    crowd_of(8, SLICE, intervals_ms)
+}
+
+/// The same with so many symbols, all of which everybody wants, and so many sessions to a slice.
+fn crowd_of(
+    symbols: usize,
+    slice_sessions: usize,
+    intervals_ms: impl IntoIterator<Item = u64>,
+) -> World {
+    let config = EngineConfig { slice_sessions, ..EngineConfig::default() };
+    let mut world = World::new(2, 1, symbols, 1_024, config);
     let names = world.market.names();
     for throttle_ms in intervals_ms {
         let client = world.open(Dialect::MessagePack, 4_096, true, Manners::default());
@@ -36,23 +50,93 @@ fn crowd(intervals_ms: impl IntoIterator<Item = u64>) -> World {
 
 #[test]
 fn throttled_sessions_are_not_starved_by_real_time_ones() {
-    // Twelve real-time sessions have something new each time one slice of four has been served.
-    let mut world = crowd([0; 12].into_iter().chain([25; 3]));
+    // Twelve real-time sessions have something new each time one slice of four has been served; of
+    // the smallest slices they could fill every one.
+    for slice in [SLICE, 2] {
+        let mut world = crowd_of(8, slice, [0; 12].into_iter().chain([25; 3]));
+        let before: Vec<usize> = world.clients.iter().map(|client| client.frames().len()).collect();
+        for _ in 0..4_000 {
+            world.pass(500);
+            world.requote();
+            assert!(world.serve_slice(0).more, "real-time sessions wait all the time");
+        }
+        for (client, before) in world.clients.iter().zip(before).skip(12) {
+            let frames = client.frames().len() - before;
+            // 80 intervals, each prolonged by a tick where the turn comes after the tick.
+            assert!((65..=80).contains(&frames), "{frames} frames in 80 intervals");
+        }
+        let at_us = world.now.monotonic_us;
+        for (number, outcome) in world.finish(at_us).into_iter().enumerate() {
+            assert_eq!(outcome.verdict.violations, [], "client {number}");
+        }
+    }
+}
+
+#[test]
+fn throttled_sessions_are_not_starved_by_large_real_time_frames() {
+    // What forty real-time sessions are due fills three slices.
+    let mut world = crowd_of(MANY, 64, [0; 40].into_iter().chain([25; 3]));
     let before: Vec<usize> = world.clients.iter().map(|client| client.frames().len()).collect();
-    for _ in 0..4_000 {
-        world.pass(500);
+    for _ in 0..100 {
+        world.pass(5_000);
         world.requote();
         assert!(world.serve_slice(0).more, "real-time sessions wait all the time");
     }
-    for (client, before) in world.clients.iter().zip(before).skip(12) {
+    for (client, before) in world.clients.iter().zip(before).skip(40) {
         let frames = client.frames().len() - before;
-        // 80 intervals, each prolonged by a tick where the turn comes after the tick.
-        assert!((65..=80).contains(&frames), "{frames} frames in 80 intervals");
+        assert!(frames >= 16, "{frames} frames in 20 intervals");
     }
-    let at_us = world.now.monotonic_us;
-    for (number, outcome) in world.finish(at_us).into_iter().enumerate() {
-        assert_eq!(outcome.verdict.violations, [], "client {number}");
+}
+
+#[test]
+fn real_time_sessions_do_not_wait_behind_those_that_come_back() {
+    let mut world = crowd([0]);
+    let names = world.market.names();
+    for _ in 0..40 {
+        let client = world.open(Dialect::MessagePack, 4_096, true, Manners::default());
+        world.subscribe(client, quotes(&names, 50));
     }
+    // All of them are heard before anybody is served.
+    for client in &world.clients[1..] {
+        while client.pipe.has_input() {
+            world.engines[0].on_readable(world.now, client.key);
+        }
+    }
+    for slice in 0..10 {
+        world.pass(10);
+        world.requote();
+        let before = world.clients[0].frames().len();
+        assert!(world.serve_slice(0).more, "the others wait for their snapshots");
+        assert_eq!(world.clients[0].frames().len(), before + 1, "slice {slice}");
+    }
+}
+
+#[test]
+fn a_slice_ends_when_it_has_sent_much() {
+    let mut world = crowd_of(MANY, 64, []);
+    world.requote();
+    let names = world.market.names();
+    for _ in 0..40 {
+        let client = world.open(Dialect::MessagePack, 4_096, true, Manners::default());
+        world.subscribe(client, quotes(&names, 50));
+    }
+    for client in &world.clients {
+        while client.pipe.has_input() {
+            world.engines[0].on_readable(world.now, client.key);
+        }
+    }
+    let mut slices = 0;
+    loop {
+        let before = world.engines[0].stats().frame_bytes;
+        let more = world.serve_slice(0).more;
+        let sent = world.engines[0].stats().frame_bytes - before;
+        assert!(sent < SLICE_BYTES + TURN_BYTES, "{sent} bytes in one slice");
+        slices += 1;
+        if !more {
+            break;
+        }
+    }
+    assert!(slices > 4, "{slices} slices of at most 64 sessions for 40 of them");
 }
 
 #[test]
