@@ -143,7 +143,11 @@ impl Client {
             return self.lose(loss, tally);
         }
         self.has_unread |= readable;
-        if self.has_unread { self.read(buffer, clock, tally) } else { Change::None }
+        // A slow client reads by the clock, not whenever something comes.
+        if self.has_unread && self.appetite == Appetite::All {
+            return self.read(buffer, clock, tally);
+        }
+        Change::None
     }
 
     /// The target closed its side. Who reads learns it by reading; who does not, by this.

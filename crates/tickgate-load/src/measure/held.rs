@@ -54,13 +54,14 @@ impl Held {
         tally.counts.updates += 1;
         tally.counts.merged += advance - 1;
         let before = std::mem::replace(self, next);
-        if next.tick_us == ABSENT || before.tick_us == ABSENT {
+        // A tick older than the one before was reported late by the venue: its age says nothing
+        // about the way here. One without a time says nothing either. ABSENT is less than any time.
+        if next.tick_us < before.tick_us || next.tick_us == ABSENT {
+            self.tick_us = before.tick_us;
             tally.counts.untimed += advance;
             return;
         }
-        if next.tick_us < before.tick_us {
-            // The venue reported it late: its age says nothing about the way here.
-            self.tick_us = before.tick_us;
+        if before.tick_us == ABSENT {
             tally.counts.untimed += advance;
             return;
         }

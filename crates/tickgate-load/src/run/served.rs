@@ -1,10 +1,15 @@
 //! The server's figures, second by second and over the window.
 
+use std::time::Duration;
+
 use crate::{
     report::Server,
     scenario::Target,
     server::{Reading, ServerWatch},
 };
+
+/// Below this a slope over an hour would say more about the moment than about the server.
+const SHORTEST_SLOPE: Duration = Duration::from_secs(60);
 
 /// The server's figures, where it can be watched.
 pub(super) struct Served {
@@ -79,7 +84,9 @@ impl Served {
                 .map(|seconds| seconds * 1e6 / frames as f64),
             resident_bytes_before: first.resident_bytes,
             resident_bytes_after: last.resident_bytes,
-            resident_bytes_per_hour: watch.resident_bytes_per_hour(),
+            resident_bytes_per_hour: watch
+                .resident_bytes_per_hour()
+                .filter(|_| last.at.duration_since(first.at) >= SHORTEST_SLOPE),
             ticks_per_second: rate(first, last, |reading| reading.ticks),
         })
     }

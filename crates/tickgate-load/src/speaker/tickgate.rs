@@ -10,7 +10,7 @@ use tickgate_protocol::{
     command::{Command, Op, Resume, Subscribe},
     decode::{Decoder, Message},
     dialect::Dialect,
-    entry::{Entry, Frame, LostOrigin, Step, trade_flag},
+    entry::{Entry, Frame, LostOrigin, StateEntry, Step, last_field, trade_flag},
     number::ABSENT,
     reply::{Reply, Subscribed},
     symbol::{WILDCARD, WireId},
@@ -264,7 +264,8 @@ impl Tickgate {
                 self.note(quote.id, Channel::Quote);
             }
             Entry::Last(last) => {
-                let next = Held { tick_us: times.tick_us(last.age_us), received_us };
+                let tick_us = if is_last_trade(last) { times.tick_us(last.age_us) } else { ABSENT };
+                let next = Held { tick_us, received_us };
                 self.state((last.id, Channel::Last), last.step, next, times, tally);
                 self.note(last.id, Channel::Last);
             }
@@ -459,6 +460,13 @@ impl Speaker for Tickgate {
     fn end_comparison(&mut self) -> Vec<Seen> {
         self.seen.take().unwrap_or_default()
     }
+}
+
+/// True unless the newest update is certainly no last trade: one that the venue reported late, by
+/// seconds, changes the volume and leaves price and size alone.
+fn is_last_trade(last: &StateEntry<{ last_field::COUNT }>) -> bool {
+    const LAST_TRADE: u8 = 1 << last_field::PRICE | 1 << last_field::SIZE;
+    matches!(last.step, Step::Full { .. }) || last.mask & LAST_TRADE != 0
 }
 
 /// Names in parts that each fit a command.
