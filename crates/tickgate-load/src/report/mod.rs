@@ -259,7 +259,7 @@ pub struct EventReport {
     pub what: String,
     /// Clients concerned.
     pub clients: u32,
-    /// Seconds from the event until as many clients were ready as before; `None` when they were not
+    /// Seconds until 98 % as many clients were ready as before it; `None` when they were not
     /// by the window's end.
     pub recovered_after_s: Option<f64>,
 }

@@ -35,6 +35,10 @@ use crate::{
 /// Share of clients that come and go by themselves and must be ready before the window begins.
 const READY_SHARE: f64 = 0.9;
 
+/// Share of those ready before an event that must be again: where clients come and go by
+/// themselves, some are always away.
+const BACK_SHARE: f64 = 0.98;
+
 /// Who is told how a run goes on.
 pub trait Audience {
     /// The run is here now.

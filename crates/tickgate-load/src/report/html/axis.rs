@@ -72,7 +72,9 @@ impl Axis {
     pub(super) fn quantile(most: f64) -> Self {
         // 0.999 has three nines, though 1 - 0.999 is a little less than a thousandth.
         let to = (nines(most) - 1e-6).ceil().clamp(2.0, 9.0);
-        Self { scale: Scale::Quantile, unit: Unit::Amount, from: 0.0, to, step: 1.0 }
+        // Names grow by a digit at each nine: with more than five every second one has room.
+        let step = if to > 5.0 { 2.0 } else { 1.0 };
+        Self { scale: Scale::Quantile, unit: Unit::Amount, from: 0.0, to, step }
     }
 
     /// Where a value is, from 0 to 1; what lies outside is at the edge.
@@ -231,5 +233,7 @@ mod tests {
         assert_eq!((axis.at(0.0), axis.at(1.0)), (0.0, 1.0));
         assert_eq!(labels(&Axis::quantile(0.99999)).last().expect("ticks"), "99.999 %");
         assert_eq!(labels(&Axis::quantile(0.5)), ["0 %", "90 %", "99 %"]);
+        let many = labels(&Axis::quantile(0.999_999_99));
+        assert_eq!(many, ["0 %", "99 %", "99.99 %", "99.9999 %", "99.999999 %"]);
     }
 }
