@@ -19,6 +19,7 @@ use tickgate_protocol::{
 };
 
 use crate::{
+    age::Turn,
     cache::EntryCache,
     config::{ConfigError, EngineConfig},
     frame::FrameBuilder,
@@ -181,6 +182,8 @@ pub struct Engine<T> {
     pub(crate) scratch: Vec<u8>,
     pub(crate) reply: Vec<u8>,
     pub(crate) intake: Intake,
+    /// Which frame's age is counted next.
+    pub(crate) timed: Turn,
     ended: Vec<Ended>,
     generation: u32,
     pub(crate) draining: Option<Draining>,
@@ -225,6 +228,7 @@ impl<T: Transport> Engine<T> {
             scratch: vec![0; READ_BYTES],
             reply: Vec::new(),
             intake: Intake::new(config.command_bytes_per_second),
+            timed: Turn::default(),
             ended: Vec::new(),
             generation: 0,
             draining: None,

@@ -92,7 +92,7 @@ impl<T: Transport> Engine<T> {
             return Inbound::Closed;
         }
         let session = &mut self.sessions[position];
-        if session.outbound.flush(&mut session.transport, now.monotonic_us).is_err() {
+        if session.flush(now, &mut self.stats).is_err() {
             let reason = session.closing.map_or(CloseReason::ConnectionLost, |each| each.reason);
             self.end(now, position, reason);
             return Inbound::Closed;
@@ -171,7 +171,7 @@ impl<T: Transport> Engine<T> {
             }
             if session.outbound.control_len() >= self.shared.config().control_limit_bytes {
                 // An error shows again where the caller writes.
-                let _ = session.outbound.flush(&mut session.transport, now.monotonic_us);
+                let _ = session.flush(now, &mut self.stats);
                 if session.outbound.control_len() > 0 {
                     session.unread = rest.to_vec();
                     return Taken::Paused;

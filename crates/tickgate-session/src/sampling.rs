@@ -32,6 +32,10 @@ pub(crate) struct Sampler<'a> {
     pub(crate) cause: u8,
     /// Entries shared within the pass may be a pass old; a real-time session wants the newest.
     pub(crate) newest: bool,
+    /// The largest `age_us` of the changes in the frame; [`ABSENT`] without any. What is sent in
+    /// full is no change, however old. Entries that were copied are not looked at
+    /// ([`EntryCache::hide_entries`]).
+    pub(crate) oldest_us: i64,
 }
 
 /// How far the sampling of a subscription came.
@@ -203,6 +207,7 @@ impl Sampler<'_> {
         };
         let dialect = self.frame.dialect();
         let definition = definition_for(dialect, symbol, member.id);
+        let age_us = entry.age_us;
         let bytes = self.frame.entry(&C::entry(entry), definition.as_deref());
         if shares {
             let key = (dialect, C::CHANNEL, member.symbol);
@@ -210,6 +215,9 @@ impl Sampler<'_> {
         }
         if !self.frame.keep(start) {
             return Sampled::Full;
+        }
+        if cursor != NEVER {
+            self.oldest_us = self.oldest_us.max(age_us);
         }
         self.moved::<C, N>(member, cursor, sequence);
         Sampled::Done
