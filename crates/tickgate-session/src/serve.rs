@@ -7,6 +7,7 @@ use tickgate_protocol::{close::CloseReason, entry::cause, number::ABSENT};
 use crate::{
     engine::{Engine, Pass, Progress},
     flush::{self, Left},
+    intake::Spell,
     sampling::Sampler,
     session::Closing,
     transport::{Now, Transport},
@@ -22,6 +23,7 @@ const LATE_TICKS: u64 = 2;
 impl<T: Transport> Engine<T> {
     /// Serves what is due: one slice, real-time sessions first.
     pub fn poll(&mut self, now: Now) -> Progress {
+        self.spell = Spell::default();
         self.collect();
         let tick = self.schedule.tick_of(now.monotonic_us);
         let is_new = tick > self.schedule.tick;

@@ -5,6 +5,7 @@ mod desk;
 #[allow(dead_code, reason = "its other users use the rest")]
 #[path = "../invariants/world/pipe.rs"]
 mod pipe;
+mod spell;
 
 use desk::{Client, Desk, Said, closed, frame, list, text};
 use tickgate_protocol::{
