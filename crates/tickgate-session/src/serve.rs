@@ -8,7 +8,7 @@ use crate::{
     engine::{Engine, Pass, Progress},
     flush::{self, Left},
     intake::Spell,
-    sampling::Sampler,
+    sampling::{Sampler, Tally},
     session::Closing,
     transport::{Now, Transport},
 };
@@ -195,17 +195,18 @@ impl<T: Transport> Engine<T> {
             cause,
             newest: false,
             oldest_us: ABSENT,
+            tally: Tally::default(),
         };
-        let before = (sampler.stats.merged[usize::from(cause)], sampler.stats.trades_lost);
+        let lost_before = sampler.stats.trades_lost;
         let left = flush::fill(session, position, &mut sampler, &mut self.schedule, exempt_only);
+        let merged = sampler.settle();
         let oldest_us = sampler.oldest_us;
         if is_timed {
             self.cache.show_entries();
             self.timed.is_over(self.stats.frames);
         }
         if self.frame.count() > 0 {
-            let merged = self.stats.merged[usize::from(cause)] - before.0;
-            let lost = self.stats.trades_lost - before.1;
+            let lost = self.stats.trades_lost - lost_before;
             session.totals.formed(now.monotonic_us, cause, merged, lost);
             if let Some(credit) = session.credit.as_mut() {
                 credit.sent(sequence);

@@ -18,6 +18,11 @@ impl<const BUCKETS: usize> Default for Spread<BUCKETS> {
 
 impl<const BUCKETS: usize> Spread<BUCKETS> {
     pub(crate) fn count(&mut self, value: u64) {
+        // Most frames are not late at all.
+        if value == 0 {
+            self.counts[0] += 1;
+            return;
+        }
         let digits = (u64::BITS - value.leading_zeros()) as usize;
         self.counts[digits.min(BUCKETS - 1)] += 1;
         self.sum += value;
