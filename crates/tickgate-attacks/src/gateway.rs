@@ -13,7 +13,9 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
-use tickgate_benches::process::{Resident, await_settled};
+use tickgate_benches::process::{Resident, await_settled, thread_cpu_seconds};
+
+use crate::cores;
 
 /// How long it may take to print its addresses, on a machine that is busy building.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -60,12 +62,17 @@ impl Gateway {
     /// error (warnings and worse) goes where ours goes.
     ///
     /// # Errors
-    /// When it cannot be started, or ends or stays silent instead.
-    pub fn start(binary: &Path, deadlines: Deadlines) -> Result<Self> {
+    /// When it cannot be started (pinned, by `taskset` of util-linux), or ends or stays silent
+    /// instead.
+    pub fn start(binary: &Path, deadlines: Deadlines, pinned: bool) -> Result<Self> {
         let folder = TempDir::new()?;
         let file = folder.path().join("tickgate.toml");
         fs::write(&file, config(deadlines))?;
-        let mut command = Command::new(binary);
+        let mut command = Command::new(if pinned { Path::new("taskset") } else { binary });
+        if pinned {
+            // It replaces itself with the program, so the child's id is the program's.
+            command.args(["-c", &cores::GATEWAY.to_string()]).arg(binary);
+        }
         command.arg("--config").arg(&file);
         // The settings are those of the file, whatever the caller's environment says.
         for (name, _) in std::env::vars_os() {
@@ -108,6 +115,16 @@ impl Gateway {
     /// When it is gone.
     pub fn memory_bytes(&self) -> Result<u64> {
         Ok(Resident::of_process(self.child.id())?.anonymous_bytes)
+    }
+
+    /// CPU seconds of its workers so far.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn worker_seconds(&self) -> Result<f64> {
+        let threads = thread_cpu_seconds(self.child.id())?;
+        let workers = threads.iter().filter(|(name, _)| name.starts_with("tickgate-worker"));
+        Ok(workers.map(|(_, seconds)| seconds).sum())
     }
 
     /// Sessions that ended so far for `reason`, as `/metrics` tells it; 0 when it names none.

@@ -18,6 +18,7 @@
 //! - [`gateway`]: the process; [`healthy`]: the clients beside the attack;
 //! - [`link`]: one connection of an offender; [`frames`]: frames no sound client writes;
 //! - [`attack`]: what an attack is and how its answers are judged; [`attacks`]: all of them;
+//! - [`cores`]: who may take how much of the machine;
 //! - [`trial`]: one attack from start to verdict; [`report`]: what is printed and kept.
 
 pub mod gateway;
@@ -31,6 +32,8 @@ pub mod frames;
 pub mod attack;
 
 pub mod attacks;
+
+pub mod cores;
 
 pub mod trial;
 

@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
-use tickgate_attacks::{attack::Attack, attacks, report, trial};
+use tickgate_attacks::{attack::Attack, attacks, cores, report, trial};
 
 /// Attacks on a running gateway, one after the other beside healthy clients.
 #[derive(Debug, Parser)]
@@ -38,6 +38,9 @@ struct Options {
     /// Healthy clients
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     clients: u64,
+    /// Give the gateway the first core to itself, and offenders and healthy clients the second
+    #[arg(long)]
+    pin: bool,
     /// The gateway's binary; default: tickgate beside this program
     #[arg(long, value_name = "FILE")]
     tickgate: Option<PathBuf>,
@@ -78,7 +81,11 @@ fn run(options: &Options) -> Result<bool> {
         attacked: Duration::from_secs(options.seconds),
         pairs: options.pairs,
         clients: usize::try_from(options.clients)?,
+        pinned: options.pin,
     };
+    if plan.pinned {
+        cores::stay_on(cores::CLIENTS)?;
+    }
     let connections = plan.connection_limit()?;
     if connections < 5_000 {
         println!("the descriptor limit allows {connections} of 5,000 half-open connections");

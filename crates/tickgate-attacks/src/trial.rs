@@ -12,6 +12,7 @@ use tickgate_benches::process::descriptor_limit;
 
 use crate::{
     attack::{Arena, Attack, Tally},
+    cores::go_last,
     gateway::{Deadlines, Gateway},
     healthy::{Fleet, Window},
 };
@@ -43,6 +44,8 @@ pub struct Plan {
     pub pairs: u32,
     /// Healthy clients beside it.
     pub clients: usize,
+    /// The gateway has a core to itself ([`crate::cores`]).
+    pub pinned: bool,
 }
 
 impl Plan {
@@ -74,6 +77,8 @@ pub struct Pair {
     pub transit_us: (u64, u64),
     /// p99 from the venue's time to receipt of quotes asked for as they happen, microseconds.
     pub tick_us: (u64, u64),
+    /// Share of a core that the gateway's workers used, quiet and attacked, in thousandths.
+    pub worker_per_mille: (u64, u64),
 }
 
 /// What came of it.
@@ -100,7 +105,7 @@ pub struct Trial {
 /// # Errors
 /// When gateway or healthy clients do not come up, or the gateway is gone at the end.
 pub fn run(attack: &Attack, plan: &Plan, binary: &Path) -> Result<Trial> {
-    let mut gateway = Gateway::start(binary, Deadlines::within(plan.window()))?;
+    let mut gateway = Gateway::start(binary, Deadlines::within(plan.window()), plan.pinned)?;
     let fleet = Fleet::start(gateway.address, plan.clients)?;
     gateway.settle()?;
     let symbols = fleet.symbols();
@@ -120,8 +125,10 @@ pub fn run(attack: &Attack, plan: &Plan, binary: &Path) -> Result<Trial> {
     let mut most_bytes = before_bytes;
     for _ in 0..plan.pairs.max(1) {
         fleet.take_window();
+        let began = Reading::of(&gateway)?;
         thread::sleep(plan.quiet());
         let quiet = fleet.take_window();
+        let middle = Reading::of(&gateway)?;
         let until = Instant::now() + plan.window();
         let arena = Arena {
             address: gateway.address,
@@ -132,7 +139,11 @@ pub fn run(attack: &Attack, plan: &Plan, binary: &Path) -> Result<Trial> {
         };
         let tally = &mut trial.tally;
         thread::scope(|scope| -> Result<()> {
-            let offender = scope.spawn(|| (attack.run)(&arena, tally));
+            let offender = scope.spawn(|| {
+                // An offender at the same priority only takes more of what is not the gateway's.
+                let _ = go_last();
+                (attack.run)(&arena, tally);
+            });
             while !offender.is_finished() {
                 most_bytes = most_bytes.max(gateway.memory_bytes()?);
                 thread::sleep(MEMORY_INTERVAL);
@@ -140,11 +151,13 @@ pub fn run(attack: &Attack, plan: &Plan, binary: &Path) -> Result<Trial> {
             Ok(())
         })?;
         let attacked = fleet.take_window();
+        let end = Reading::of(&gateway)?;
         if plan.window() >= SERVED_WITHIN && attacked.served.len() < fleet.clients() {
             let silent = fleet.clients() - attacked.served.len();
             trial.faults.push(format!("{silent} healthy clients received nothing in a window"));
         }
-        trial.pairs.push(Pair::of(quiet, attacked));
+        let worker_per_mille = (middle.per_mille_since(&began), end.per_mille_since(&middle));
+        trial.pairs.push(Pair::of(quiet, attacked, worker_per_mille));
         thread::sleep(PAUSE);
         most_bytes = most_bytes.max(gateway.memory_bytes()?);
     }
@@ -166,9 +179,27 @@ pub fn run(attack: &Attack, plan: &Plan, binary: &Path) -> Result<Trial> {
     Ok(trial)
 }
 
+/// What the gateway's workers had used at one moment.
+struct Reading {
+    at: Instant,
+    seconds: f64,
+}
+
+impl Reading {
+    fn of(gateway: &Gateway) -> Result<Self> {
+        Ok(Self { at: Instant::now(), seconds: gateway.worker_seconds()? })
+    }
+
+    fn per_mille_since(&self, earlier: &Self) -> u64 {
+        let wall = self.at.duration_since(earlier.at).as_secs_f64();
+        ((self.seconds - earlier.seconds) / wall * 1_000.0).round() as u64
+    }
+}
+
 impl Pair {
-    fn of(quiet: Window, attacked: Window) -> Self {
+    fn of(quiet: Window, attacked: Window, worker_per_mille: (u64, u64)) -> Self {
         Self {
+            worker_per_mille,
             transit_us: (p99(quiet.transit_us), p99(attacked.transit_us)),
             tick_us: (p99(quiet.tick_us), p99(attacked.tick_us)),
         }
@@ -183,7 +214,8 @@ impl Trial {
         median(ratios.map(|(quiet, attacked)| attacked as f64 / quiet.max(1) as f64).collect())
     }
 
-    /// Medians over the pairs of the quiet and the attacked p99, milliseconds.
+    /// Medians over the pairs of the quiet and the attacked figure, in thousands: milliseconds of a
+    /// p99.
     #[must_use]
     pub fn medians_ms(&self, figure: impl Fn(&Pair) -> (u64, u64)) -> (f64, f64) {
         let of = |pick: fn((u64, u64)) -> u64| {
@@ -233,7 +265,8 @@ mod tests {
 
     #[test]
     fn a_plan_divides_its_time() {
-        let plan = Plan { attacked: Duration::from_secs(60), pairs: 10, clients: 200 };
+        let plan =
+            Plan { attacked: Duration::from_secs(60), pairs: 10, clients: 200, pinned: false };
         assert_eq!(plan.window(), Duration::from_secs(6));
         assert_eq!(plan.quiet(), QUIET_LIMIT);
     }

@@ -140,6 +140,20 @@ impl Hub {
         self.directory.read().names.get(name).copied()
     }
 
+    /// The symbols of these names, in their order; `None` for a name not listed.
+    ///
+    /// Takes the directory's lock once for some of them and never for long: a listing waits for 64
+    /// look-ups at most.
+    #[must_use]
+    pub fn lookup_all<N: AsRef<str>>(&self, names: &[N]) -> Vec<Option<SymbolIndex>> {
+        let mut found = Vec::with_capacity(names.len());
+        for some in names.chunks(64) {
+            let directory = self.directory.read();
+            found.extend(some.iter().map(|name| directory.names.get(name.as_ref()).copied()));
+        }
+        found
+    }
+
     /// A page of the directory in order of name: those with `prefix`, strictly after `after`, at
     /// most `limit`; and whether there are more. Holds off listings, not ticks, while it runs.
     #[must_use]

@@ -15,6 +15,10 @@ use tickgate_protocol::{
     tick::{Reason, Status},
 };
 
+/// What operators read.
+const OPERATORS: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/OPERATIONS.md"));
+
 const DOCUMENT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/PROTOCOL.md"));
 
 /// An example in both dialects.
@@ -250,6 +254,14 @@ fn the_tables_name_everything_there_is() {
         let reconnect = matches!(reason.code(), 1006 | 4000..=4499);
         let answer = if reconnect { "yes" } else { "no" };
         row(format!("\n| {} | `{}` | {answer} | ", reason.code(), reason.name()));
+    }
+    for reason in CloseReason::ALL {
+        let start = format!("\n| `{}` | {} | ", reason.name(), reason.code());
+        let rest = OPERATORS.split_once(&start).map(|(_, rest)| rest);
+        let rest = rest.unwrap_or_else(|| panic!("the operators' document has no row {start:?}"));
+        let cells: Vec<&str> =
+            rest.lines().next().unwrap_or("").split('|').map(str::trim).collect();
+        assert!(matches!(cells[..], [what, todo, ""] if !what.is_empty() && !todo.is_empty()));
     }
     for status in Status::ALL {
         row(format!("\n| {} | `{}` | ", status as u8, status.name()));

@@ -24,6 +24,9 @@ use crate::subscription::Subscription;
 /// fields takes about 30 bytes in MessagePack.
 pub(crate) const ENTRY_LIMIT_BYTES: usize = 39;
 
+/// A pass that no entry is of.
+const HIDDEN: u32 = u32::MAX;
+
 /// Entries of one pass.
 #[derive(Debug, Default)]
 pub(crate) struct EntryCache {
@@ -84,13 +87,24 @@ pub(crate) struct Shared<'a> {
 impl EntryCache {
     /// Forgets everything: the time has moved on.
     pub(crate) fn next_pass(&mut self) {
-        self.pass = self.pass.wrapping_add(1);
-        if self.pass == 0 {
-            // After 2^32 passes a forgotten slot could look current.
+        self.pass = self.quotes.pass + 1;
+        if self.pass == HIDDEN {
+            // After as many passes as there are numbers a forgotten slot could look current.
             *self = Self { pass: 1, ..Self::default() };
         }
         self.quotes.pass = self.pass;
         self.lasts.pass = self.pass;
+    }
+
+    /// For one frame: it encodes all its entries itself, from what the pass has read, and leaves
+    /// none for others.
+    pub(crate) fn hide_entries(&mut self) {
+        self.pass = HIDDEN;
+    }
+
+    /// The frame is filled: entries are shared again.
+    pub(crate) fn show_entries(&mut self) {
+        self.pass = self.quotes.pass;
     }
 
     #[inline]
@@ -143,7 +157,7 @@ impl EntryCache {
         sequence: u64,
         entry: &[u8],
     ) {
-        if entry.len() > ENTRY_LIMIT_BYTES {
+        if entry.len() > ENTRY_LIMIT_BYTES || self.pass == HIDDEN {
             return;
         }
         let mut bytes = [0; ENTRY_LIMIT_BYTES];
@@ -200,11 +214,27 @@ mod tests {
         cache.next_pass();
         let key = (Dialect::MessagePack, Channel::Quote, 7);
         cache.put(key, 3, 10, 12, b"delta");
-        cache.pass = u32::MAX;
+        cache.quotes.pass = HIDDEN - 1;
         cache.next_pass();
         assert_eq!(cache.pass, 1, "the number it was put under");
         assert!(cache.get(key, 3, 10).is_none());
         assert_eq!((cache.quotes.pass, cache.lasts.pass), (1, 1));
+    }
+
+    #[test]
+    fn a_frame_that_encodes_for_itself_finds_no_entry_and_leaves_none() {
+        let mut cache = EntryCache::default();
+        cache.next_pass();
+        let key = |symbol| (Dialect::MessagePack, Channel::Quote, symbol);
+        cache.put(key(7), 3, 10, 12, b"delta");
+        cache.hide_entries();
+        assert!(cache.get(key(7), 3, 10).is_none());
+        cache.put(key(8), 3, 10, 12, b"delta");
+        cache.show_entries();
+        assert!(cache.get(key(7), 3, 10).is_some(), "it is still of this pass");
+        assert!(cache.get(key(8), 3, 10).is_none());
+        cache.hide_entries();
+        assert!(cache.get(key(8), 3, 10).is_none(), "not for a later one either");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use tickgate_protocol::{
     close::CloseReason,
     command::{Command, ErrorCode, Op, Refusal},
     reply::{Reply, SymbolInfo},
+    symbol::NAME_LIMIT_BYTES,
 };
 
 use crate::{
@@ -190,5 +191,9 @@ pub(crate) fn bad_field(id: Option<i64>, field: &str, message: String) -> Refusa
 
 /// Client text in a message: its first bytes, so that an answer cannot be made to grow.
 pub(crate) fn shortened(text: &str) -> String {
-    text.chars().take(tickgate_protocol::symbol::NAME_LIMIT_BYTES).collect()
+    // Most texts are no longer than that in bytes.
+    match text.len() {
+        0..=NAME_LIMIT_BYTES => text.to_owned(),
+        _ => text.chars().take(NAME_LIMIT_BYTES).collect(),
+    }
 }

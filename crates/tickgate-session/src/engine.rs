@@ -19,11 +19,12 @@ use tickgate_protocol::{
 };
 
 use crate::{
+    age::Turn,
     cache::EntryCache,
     config::{ConfigError, EngineConfig},
     frame::FrameBuilder,
     housekeeping::LAST_CLOSE_US,
-    intake::Intake,
+    intake::{Intake, Spell},
     schedule::{Due, Schedule},
     session::Session,
     stats::{Ended, EngineStats},
@@ -139,7 +140,8 @@ pub enum Inbound {
     /// The worker has read what it may from all clients together: wait until
     /// [`Engine::takes_more`] says so, then call it again.
     Held,
-    /// There may be more to read, but others wait too: let them run, then call it again.
+    /// There may be more to read, but others wait too: let them run and call [`Engine::poll`], then
+    /// call it again.
     Again,
     /// The session is over: drop the socket.
     Closed,
@@ -183,6 +185,10 @@ pub struct Engine<T> {
     pub(crate) scratch: Vec<u8>,
     pub(crate) reply: Vec<u8>,
     pub(crate) intake: Intake,
+    /// How long clients have been read since the last poll.
+    pub(crate) spell: Spell,
+    /// Which frame's age is counted next.
+    pub(crate) timed: Turn,
     ended: Vec<Ended>,
     generation: u32,
     pub(crate) draining: Option<Draining>,
@@ -228,6 +234,8 @@ impl<T: Transport> Engine<T> {
             scratch: vec![0; READ_BYTES],
             reply: Vec::new(),
             intake: Intake::new(config.command_bytes_per_second),
+            spell: Spell::default(),
+            timed: Turn::default(),
             ended: Vec::new(),
             generation: 0,
             draining: None,

@@ -23,7 +23,7 @@ const READS_IN_A_ROW: usize = 4;
 /// command, thousands of symbols to move, takes milliseconds.
 const MESSAGES_IN_A_ROW: usize = 8;
 /// A message counts as one more for each of these that it has in bytes.
-const SMALL_MESSAGE_BYTES: usize = 2_048;
+const SMALL_MESSAGE_BYTES: usize = 512;
 /// A message in pieces may take this many times its largest size with headers and all, so that
 /// pieces of nothing end.
 const ASSEMBLING_FACTOR: usize = 4;
@@ -84,6 +84,9 @@ impl<T: Transport> Engine<T> {
     /// [`Inbound`] said.
     pub fn on_readable(&mut self, now: Now, key: SessionKey) -> Inbound {
         let Some(position) = self.position_of(key) else { return Inbound::Closed };
+        if !self.spell.goes_on(now.monotonic_us) {
+            return Inbound::Again;
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         let result = self.read(now, position, &mut scratch);
         self.scratch = scratch;
@@ -92,7 +95,7 @@ impl<T: Transport> Engine<T> {
             return Inbound::Closed;
         }
         let session = &mut self.sessions[position];
-        if session.outbound.flush(&mut session.transport, now.monotonic_us).is_err() {
+        if session.flush(now, &mut self.stats).is_err() {
             let reason = session.closing.map_or(CloseReason::ConnectionLost, |each| each.reason);
             self.end(now, position, reason);
             return Inbound::Closed;
@@ -175,7 +178,7 @@ impl<T: Transport> Engine<T> {
             }
             if session.outbound.control_len() >= self.shared.config().control_limit_bytes {
                 // An error shows again where the caller writes.
-                let _ = session.outbound.flush(&mut session.transport, now.monotonic_us);
+                let _ = session.flush(now, &mut self.stats);
                 if session.outbound.control_len() > 0 {
                     session.unread = rest.to_vec();
                     return Taken::Paused;

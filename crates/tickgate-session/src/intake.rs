@@ -18,6 +18,27 @@ const LITTLE_BYTES: u32 = 1_024;
 /// it in 16.
 const HELD_LIMIT: u32 = 20;
 
+/// How long clients are read between two polls of the engine, microseconds; the one whose turn it
+/// is then is still read to the end of its turn. So whoever is due a frame waits no longer than
+/// this and one turn, however many clients send at once, and a poll serves a slice for each such
+/// spell, so neither side starves the other.
+const SPELL_US: u64 = 200;
+
+/// The time that reading clients takes between two polls.
+#[derive(Debug, Default)]
+pub(crate) struct Spell {
+    /// When the first of them was read.
+    began_us: Option<u64>,
+}
+
+impl Spell {
+    /// True when another client may be read: always for the first.
+    pub(crate) fn goes_on(&mut self, now_us: u64) -> bool {
+        let began_us = *self.began_us.get_or_insert(now_us);
+        now_us.saturating_sub(began_us) < SPELL_US
+    }
+}
+
 /// The allowance of one worker.
 #[derive(Debug)]
 pub(crate) struct Intake {
@@ -168,6 +189,15 @@ mod tests {
         assert_eq!(held_through(20, None), May::Wait);
         assert_eq!(held_through(21, None), May::Shed);
         assert_eq!(held_through(21, Some(10)), May::Wait);
+    }
+
+    #[test]
+    fn a_spell_begins_with_whoever_is_read_first_and_ends_in_time() {
+        let mut spell = Spell::default();
+        for (now_us, goes_on) in [(7_000, true), (7_199, true), (7_200, false), (9_000, false)] {
+            assert_eq!(spell.goes_on(now_us), goes_on, "{now_us}");
+        }
+        assert!(Spell::default().goes_on(9_000), "after a poll");
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! - `intake`: what all clients of a worker may send together;
 //! - [`engine`], `collect`, `serve`, `inbound`, `commands`, `joining`, `subscribing`,
 //!   `housekeeping`, `footprint`, `shed`: a worker's loop;
+//! - `spread`, `age`, `report`: what is counted beyond [`stats`];
 //! - `work`: what tests count instead of time.
 
 pub mod config;
@@ -68,6 +69,8 @@ mod report;
 
 mod spread;
 
+mod age;
+
 mod commands;
 
 mod joining;
@@ -80,6 +83,7 @@ mod housekeeping;
 
 mod shed;
 
+pub use age::Pace;
 pub use config::{ConfigError, EngineConfig};
 pub use engine::{Engine, Inbound, Progress, SessionKey, Shared};
 pub use footprint::Footprint;

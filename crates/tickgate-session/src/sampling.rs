@@ -32,6 +32,23 @@ pub(crate) struct Sampler<'a> {
     pub(crate) cause: u8,
     /// Entries shared within the pass may be a pass old; a real-time session wants the newest.
     pub(crate) newest: bool,
+    /// The largest `age_us` of the changes in the frame; [`ABSENT`] without any. What is sent in
+    /// full is no change, however old. Entries that were copied are not looked at
+    /// ([`EntryCache::hide_entries`]).
+    pub(crate) oldest_us: i64,
+    pub(crate) tally: Tally,
+}
+
+/// What is counted of a frame's state entries, added to the engine's figures once for the frame: an
+/// entry that is copied takes few instructions, and each counter would be a hundredth of them.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Entries copied, of quote and of last.
+    copied: [u64; 2],
+    /// How far these moved their cursors, together: each by one, and by what it merged.
+    advanced: u64,
+    /// Updates merged into entries that were not copied.
+    merged: u64,
 }
 
 /// How far the sampling of a subscription came.
@@ -140,8 +157,9 @@ impl Sampler<'_> {
             if !self.frame.copy(&shared) {
                 return Sampled::Full;
             }
-            self.stats.shared_entries += 1;
-            self.moved::<C, N>(member, cursor, sequence);
+            C::set_cursor(member, sequence, self.tick as u32);
+            self.tally.copied[C::PLACE] += 1;
+            self.tally.advanced += sequence - cursor;
             return Sampled::Done;
         }
         self.encode_state::<C, N>(member, shares)
@@ -203,6 +221,7 @@ impl Sampler<'_> {
         };
         let dialect = self.frame.dialect();
         let definition = definition_for(dialect, symbol, member.id);
+        let age_us = entry.age_us;
         let bytes = self.frame.entry(&C::entry(entry), definition.as_deref());
         if shares {
             let key = (dialect, C::CHANNEL, member.symbol);
@@ -210,6 +229,9 @@ impl Sampler<'_> {
         }
         if !self.frame.keep(start) {
             return Sampled::Full;
+        }
+        if cursor != NEVER {
+            self.oldest_us = self.oldest_us.max(age_us);
         }
         self.moved::<C, N>(member, cursor, sequence);
         Sampled::Done
@@ -306,8 +328,21 @@ impl Sampler<'_> {
             self.stats.snapshots += 1;
             self.stats.joined_at = self.stats.joined_at.wrapping_add(to);
         } else {
-            self.stats.merged[usize::from(self.cause)] += to - from - 1;
+            self.tally.merged += to - from - 1;
         }
+    }
+
+    /// The frame is filled: brings the engine's figures up to date, and says how many updates were
+    /// merged into its entries.
+    pub(crate) fn settle(&mut self) -> u64 {
+        let Tally { copied: [quotes, lasts], advanced, merged } = std::mem::take(&mut self.tally);
+        let shared = quotes + lasts;
+        let merged = merged + (advanced - shared);
+        self.stats.quotes += quotes;
+        self.stats.lasts += lasts;
+        self.stats.shared_entries += shared;
+        self.stats.merged[usize::from(self.cause)] += merged;
+        merged
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::hint::black_box;
 
-use tickgate_protocol::{close::CloseReason, entry::cause};
+use tickgate_protocol::{close::CloseReason, entry::cause, number::ABSENT};
 
 use crate::{
     engine::{Engine, Pass, Progress},
     flush::{self, Left},
-    sampling::Sampler,
+    intake::Spell,
+    sampling::{Sampler, Tally},
     session::Closing,
     transport::{Now, Transport},
 };
@@ -26,6 +27,7 @@ const LATE_TICKS: u64 = 2;
 impl<T: Transport> Engine<T> {
     /// Serves what is due: one slice, real-time sessions first.
     pub fn poll(&mut self, now: Now) -> Progress {
+        self.spell = Spell::default();
         self.collect();
         let tick = self.schedule.tick_of(now.monotonic_us);
         let is_new = tick > self.schedule.tick;
@@ -138,13 +140,8 @@ impl<T: Transport> Engine<T> {
         for _ in 0..FRAMES_IN_A_ROW {
             let session = &mut self.sessions[position as usize];
             let closing = session.closing;
-            let was_mid_frame = session.outbound.is_mid_frame();
-            match session.outbound.flush(&mut session.transport, now.monotonic_us) {
+            match session.flush(now, &mut self.stats) {
                 Err(_) => return self.end(now, position as usize, lost(closing)),
-                Ok(true) if was_mid_frame => {
-                    let took_us = now.monotonic_us.saturating_sub(session.framed_us);
-                    self.stats.leaving.count(took_us / 1_000);
-                }
                 Ok(true) => {}
                 Ok(false) => return self.blocked(now, position),
             }
@@ -191,6 +188,10 @@ impl<T: Transport> Engine<T> {
         let cause = session.late;
         let sequence = session.frame_sequence + 1;
         let budget = budget.map(|bytes| usize::try_from(bytes).unwrap_or(0));
+        let is_timed = self.timed.has_come(self.stats.frames) && session.owed.is_empty();
+        if is_timed {
+            self.cache.hide_entries();
+        }
         self.frame.begin(session.dialect, sequence, self.pass.sent_at_us, budget);
         let mut sampler = Sampler {
             hub: self.shared.hub(),
@@ -201,17 +202,27 @@ impl<T: Transport> Engine<T> {
             tick: self.schedule.tick,
             cause,
             newest: false,
+            oldest_us: ABSENT,
+            tally: Tally::default(),
         };
-        let before = (sampler.stats.merged[usize::from(cause)], sampler.stats.trades_lost);
+        let lost_before = sampler.stats.trades_lost;
         let left = flush::fill(session, position, &mut sampler, &mut self.schedule, exempt_only);
+        let merged = sampler.settle();
+        let oldest_us = sampler.oldest_us;
+        if is_timed {
+            self.cache.show_entries();
+            self.timed.is_over(self.stats.frames);
+        }
         if self.frame.count() > 0 {
-            let merged = self.stats.merged[usize::from(cause)] - before.0;
-            let lost = self.stats.trades_lost - before.1;
+            let lost = self.stats.trades_lost - lost_before;
             session.totals.formed(now.monotonic_us, cause, merged, lost);
             if let Some(credit) = session.credit.as_mut() {
                 credit.sent(sequence);
             }
             self.hand_over(now, position, cause);
+            if is_timed && oldest_us != ABSENT {
+                self.time_frame(position, cause, oldest_us);
+            }
         }
         let session = &mut self.sessions[position as usize];
         match left {
@@ -226,6 +237,16 @@ impl<T: Transport> Engine<T> {
                 session.late = 0;
                 if session.outbound.is_empty() { Sent::Done } else { Sent::Later }
             }
+        }
+    }
+
+    /// Counts the age of the frame that was just handed over, or has it counted once it has left.
+    fn time_frame(&mut self, position: u32, cause: u8, oldest_us: i64) {
+        let session = &mut self.sessions[position as usize];
+        if session.outbound.is_mid_frame() {
+            session.oldest_us = oldest_us;
+        } else {
+            self.stats.count_age(session.pace(cause), oldest_us, 0);
         }
     }
 

@@ -1,8 +1,8 @@
 //! One client's connection and its state: cursors and allowances, never a queue of data.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, io};
 
-use tickgate_protocol::{close::CloseReason, dialect::Dialect};
+use tickgate_protocol::{close::CloseReason, dialect::Dialect, number::ABSENT};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
 use crate::{
@@ -13,7 +13,8 @@ use crate::{
     pace::{Budget, CommandRate, Credit},
     portfolio::Portfolio,
     report::Totals,
-    transport::Now,
+    stats::EngineStats,
+    transport::{Now, Transport},
     work,
 };
 
@@ -91,6 +92,8 @@ pub(crate) struct Session<T> {
     pub(crate) pinged_us: u64,
     /// When the last data frame was formed.
     pub(crate) framed_us: u64,
+    /// How old its oldest change was, if that is to be counted once it has left; else [`ABSENT`].
+    pub(crate) oldest_us: i64,
     pub(crate) frame_bytes: u64,
     pub(crate) totals: Totals,
 }
@@ -155,9 +158,26 @@ impl<T> Session<T> {
             heard_us: now.monotonic_us,
             pinged_us: now.monotonic_us,
             framed_us: now.monotonic_us,
+            oldest_us: ABSENT,
             frame_bytes: 0,
             totals: Totals::default(),
         }
+    }
+
+    /// Writes what waits; true when all of it has left.
+    ///
+    /// # Errors
+    /// What the socket says, except that it would block.
+    pub(crate) fn flush(&mut self, now: Now, stats: &mut EngineStats) -> io::Result<bool>
+    where
+        T: Transport,
+    {
+        let was_mid_frame = self.outbound.is_mid_frame();
+        let all = self.outbound.flush(&mut self.transport, now.monotonic_us)?;
+        if was_mid_frame && !self.outbound.is_mid_frame() {
+            self.frame_left(now.monotonic_us, stats);
+        }
+        Ok(all)
     }
 
     /// True when there is something to put into a data frame.

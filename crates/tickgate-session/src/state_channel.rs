@@ -16,6 +16,8 @@ use crate::{
 pub(crate) trait StateChannel<const N: usize> {
     const CHANNEL: Channel;
     const ALL_FIELDS: u8;
+    /// Where it stands where there is one of each.
+    const PLACE: usize;
 
     /// The newest sequence.
     fn head(symbol: &SymbolState) -> u64;
@@ -31,7 +33,7 @@ pub(crate) trait StateChannel<const N: usize> {
     fn set_cursor(member: &mut Subscription, sequence: u64, tick: u32);
     /// Fields the client wants.
     fn selected(member: &Subscription) -> u8;
-    /// Counts an entry.
+    /// Counts an entry that was not copied.
     fn count(stats: &mut EngineStats);
 }
 
@@ -41,6 +43,7 @@ pub(crate) struct Quotes;
 impl StateChannel<{ quote_field::COUNT }> for Quotes {
     const CHANNEL: Channel = Channel::Quote;
     const ALL_FIELDS: u8 = ALL_QUOTE_FIELDS;
+    const PLACE: usize = 0;
 
     fn head(symbol: &SymbolState) -> u64 {
         symbol.quote_sequence()
@@ -85,6 +88,7 @@ pub(crate) struct Lasts;
 impl StateChannel<{ last_field::COUNT }> for Lasts {
     const CHANNEL: Channel = Channel::Last;
     const ALL_FIELDS: u8 = ALL_LAST_FIELDS;
+    const PLACE: usize = 1;
 
     fn head(symbol: &SymbolState) -> u64 {
         symbol.last_sequence()

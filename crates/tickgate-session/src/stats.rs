@@ -2,7 +2,7 @@
 
 use tickgate_protocol::{close::CloseReason, command::ErrorCode};
 
-use crate::{engine::SessionKey, spread::Spread};
+use crate::{age::Pace, engine::SessionKey, spread::Spread};
 
 /// Counters of one engine since its start; a scrape sums them over workers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,6 +68,9 @@ pub struct EngineStats {
     pub turn_waits: Spread,
     /// How long frames that the socket did not take at once took to leave, milliseconds.
     pub leaving: Spread,
+    /// How old frames were when they had left, by [`Pace`], in units of 100 µs; of one frame in
+    /// some five hundred.
+    pub frame_age: [Spread<20>; Pace::ALL.len()],
     /// Times a client was not read because its replies did not leave.
     pub reads_paused: u64,
     /// Bytes read from clients, WebSocket headers included.

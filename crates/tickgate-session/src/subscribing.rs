@@ -18,6 +18,12 @@ use crate::{
     work,
 };
 
+/// A name of a command, and the symbol that has it.
+struct Named<'a> {
+    name: &'a str,
+    index: Option<SymbolIndex>,
+}
+
 /// Symbols one answer may list as rejected.
 const REJECTED_LIMIT: usize = 256;
 
@@ -28,7 +34,9 @@ impl<T: Transport> Engine<T> {
         id: Option<i64>,
         wanted: &Subscribe,
     ) -> Result<Reply, Refusal> {
-        self.check_room(position, id, wanted)?;
+        // Once for all that follows: by far the most of what refusing a name costs.
+        let indices = work::look_up(self.shared.hub(), &wanted.symbols);
+        self.check_room(position, id, wanted, &indices)?;
         let held = self.sessions[position].portfolio.count();
         let mut answer = Subscribed {
             id,
@@ -44,12 +52,13 @@ impl<T: Transport> Engine<T> {
         let tapes = wanted.resume.as_ref().map(Tapes::new);
         let mut joining = Joining::default();
         let mut refused_wildcard = false;
-        for name in &wanted.symbols {
+        for (name, index) in wanted.symbols.iter().zip(indices) {
             let result = if name == WILDCARD {
                 self.subscribe_all(position, wanted, tapes.as_ref(), &mut joining, &mut answer)
             } else {
                 let tapes = tapes.as_ref();
-                self.subscribe_one(position, name, wanted, tapes, &mut joining, &mut answer)
+                let one = Named { name, index };
+                self.subscribe_one(position, one, wanted, tapes, &mut joining, &mut answer)
             };
             match result {
                 Ok(()) => answer.count += 1,
@@ -77,22 +86,23 @@ impl<T: Transport> Engine<T> {
         position: usize,
         id: Option<i64>,
         wanted: &Subscribe,
+        indices: &[Option<SymbolIndex>],
     ) -> Result<(), Refusal> {
         let session = &self.sessions[position];
         if session.readies() >= READY_LIMIT {
             let message = format!("{READY_LIMIT} subscribes wait for their ready: read them first");
             return Err(Refusal { code: ErrorCode::TooManyCommands, message, field: None, id });
         }
-        self.check_names(position, id, &wanted.symbols)?;
+        self.check_names(position, id, &wanted.symbols, indices)?;
         let portfolio = &session.portfolio;
-        let is_held = |name: &String| match self.shared.hub().lookup(name) {
+        let is_held = |(name, index): (&String, &Option<SymbolIndex>)| match index {
             Some(index) => portfolio.is_named(index.0),
             None => name != WILDCARD || portfolio.wildcard.is_some(),
         };
         match wanted.throttle_ms {
             Some(throttle_ms) => self.check_interval(position, id, own(throttle_ms)),
             // Those that are held keep their interval, new ones inherit.
-            None if !wanted.symbols.iter().all(is_held) => {
+            None if !wanted.symbols.iter().zip(indices).all(is_held) => {
                 self.check_interval(position, id, INHERIT)
             }
             None => Ok(()),
@@ -106,15 +116,15 @@ impl<T: Transport> Engine<T> {
         position: usize,
         id: Option<i64>,
         names: &[String],
+        indices: &[Option<SymbolIndex>],
     ) -> Result<(), Refusal> {
         let limit = self.shared.config().subscription_limit;
         let refusal =
             |code, message| Err(Refusal { code, message, field: Some("symbols".into()), id });
         let portfolio = &self.sessions[position].portfolio;
-        let hub = self.shared.hub();
         let (mut unknown, mut added) = (0, 0);
-        for name in names.iter().filter(|name| *name != WILDCARD) {
-            match hub.lookup(name) {
+        for (_, index) in names.iter().zip(indices).filter(|(name, _)| *name != WILDCARD) {
+            match index {
                 None => unknown += 1,
                 Some(index) => added += usize::from(!portfolio.is_named(index.0)),
             }
@@ -144,14 +154,14 @@ impl<T: Transport> Engine<T> {
     fn subscribe_one(
         &mut self,
         position: usize,
-        name: &str,
+        Named { name, index }: Named<'_>,
         wanted: &Subscribe,
         tapes: Option<&Tapes<'_>>,
         joining: &mut Joining,
         answer: &mut Subscribed,
     ) -> Result<(), ErrorCode> {
         let hub = self.shared.hub();
-        let index = hub.lookup(name).ok_or(ErrorCode::UnknownSymbol)?;
+        let index = index.ok_or(ErrorCode::UnknownSymbol)?;
         let limit = self.shared.config().subscription_limit;
         let portfolio = &mut self.sessions[position].portfolio;
         let known = portfolio.named_mut(index.0).copied().or_else(|| joining.get(index.0));
@@ -351,10 +361,13 @@ impl<T: Transport> Engine<T> {
     ) -> Result<Reply, Refusal> {
         let held = self.sessions[position].portfolio.count();
         let (mut count, mut still_covered) = (0, Vec::new());
-        for name in symbols {
+        let indices = work::look_up(self.shared.hub(), symbols);
+        for (name, index) in symbols.iter().zip(indices) {
             if name == WILDCARD {
                 count += u64::from(self.unsubscribe_all(position, channels));
-            } else if let Some(covered) = self.unsubscribe_one(position, name, channels) {
+            } else if let Some(index) = index
+                && let Some(covered) = self.unsubscribe_one(position, index, channels)
+            {
                 count += 1;
                 if covered {
                     still_covered.push(name.clone());
@@ -373,8 +386,12 @@ impl<T: Transport> Engine<T> {
     }
 
     /// `None` when it was not subscribed; else whether the wildcard still covers it.
-    fn unsubscribe_one(&mut self, position: usize, name: &str, channels: Channels) -> Option<bool> {
-        let index = self.shared.hub().lookup(name)?;
+    fn unsubscribe_one(
+        &mut self,
+        position: usize,
+        index: SymbolIndex,
+        channels: Channels,
+    ) -> Option<bool> {
         let portfolio = &mut self.sessions[position].portfolio;
         let covered = covered_channels(portfolio.wildcard.as_deref());
         // Those whose name is gone stay where they are until all have been looked at.
@@ -424,10 +441,10 @@ impl<T: Transport> Engine<T> {
     ) -> Result<Reply, Refusal> {
         let (mut count, mut rejected) = (0, Vec::new());
         let portfolio = &self.sessions[position].portfolio;
-        let is_named = |name: &&String| {
-            self.shared.hub().lookup(name).is_some_and(|index| portfolio.is_named(index.0))
-        };
-        let unnamed = symbols.unwrap_or(&[]).iter().filter(|name| !is_named(name)).count();
+        let indices = work::look_up(self.shared.hub(), symbols.unwrap_or(&[]));
+        let is_named =
+            |index: &&Option<SymbolIndex>| index.is_some_and(|index| portfolio.is_named(index.0));
+        let unnamed = indices.iter().filter(|index| !is_named(index)).count();
         if unnamed > REJECTED_LIMIT {
             let message =
                 format!("{unnamed} of the names are not subscribed: at most {REJECTED_LIMIT}");
@@ -441,8 +458,8 @@ impl<T: Transport> Engine<T> {
                     self.sessions[position].portfolio.connection_throttle_ms = own;
                 }
                 Some(names) => {
-                    for name in names {
-                        if self.bind(position, name, own) {
+                    for (name, index) in names.iter().zip(indices) {
+                        if self.bind(position, Named { name, index }, own) {
                             count += 1;
                         } else {
                             let code = ErrorCode::UnknownSymbol;
@@ -459,14 +476,14 @@ impl<T: Transport> Engine<T> {
     }
 
     /// Binds an interval to a subscription; false where there is none of that name.
-    fn bind(&mut self, position: usize, name: &str, own: u16) -> bool {
+    fn bind(&mut self, position: usize, Named { name, index }: Named<'_>, own: u16) -> bool {
         let portfolio = &mut self.sessions[position].portfolio;
         if name == WILDCARD {
             let Some(wildcard) = portfolio.wildcard.as_mut() else { return false };
             wildcard.own_throttle_ms = own;
             return true;
         }
-        let Some(index) = self.shared.hub().lookup(name) else { return false };
+        let Some(index) = index else { return false };
         let Some(member) = portfolio.named_mut(index.0) else { return false };
         member.own_throttle_ms = own;
         true

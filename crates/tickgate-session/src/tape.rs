@@ -147,6 +147,7 @@ impl Sampler<'_> {
         if !self.frame.keep(start) {
             return Sampled::Full;
         }
+        self.oldest_us = self.oldest_us.max(age_us(self.sent_at_us, status.event_time_ns));
         member.status_cursor = status.sequence as u32;
         self.stats.statuses += 1;
         Sampled::Done
@@ -218,6 +219,7 @@ impl Sampler<'_> {
             return Sampled::Full;
         }
         self.stats.left(before.forgotten(member), 0);
+        self.oldest_us = self.oldest_us.max(age_us);
         member.trade_cursor = sequence;
         self.stats.trades += 1;
         Sampled::Done

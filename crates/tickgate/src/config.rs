@@ -4,6 +4,8 @@
 //! Keys end in their unit. `config/tickgate.toml` shows each at its default and says what it does.
 
 mod check;
+#[cfg(test)]
+mod document;
 mod error;
 mod layers;
 mod live;

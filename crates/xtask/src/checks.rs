@@ -34,7 +34,7 @@ pub(crate) const ALL: &[Check] = &[
     },
     Check {
         name: "fuzz",
-        proves: "nothing that is read from outside panics, seeded from the tests",
+        proves: "nothing that is read from outside panics; no warning in the targets",
         run: hostile::fuzz,
     },
     Check {

@@ -43,7 +43,7 @@ pub(crate) fn fuzz() -> Result<(), Trouble> {
         return Err(Trouble::Missing("c++, which builds libFuzzer, is not installed".to_owned()));
     }
     let cargo_fuzz = tools::cargo_fuzz()?;
-    run(&mut cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
+    lint_targets()?;
     run(&mut instrumented(&cargo_fuzz, "build"))?;
     let seconds = std::env::var(FUZZ_SECONDS.0).ok().and_then(|text| text.parse().ok());
     let seconds: u64 = seconds.unwrap_or(FUZZ_SECONDS.1);
@@ -63,6 +63,18 @@ pub(crate) fn fuzz() -> Result<(), Trouble> {
         None => Ok(()),
         Some(all) => Err(Trouble::Failed(all)),
     }
+}
+
+/// Format and clippy of the targets. Here and not with the others': they are a workspace of their
+/// own, whose dependencies include libFuzzer, and so need what this check needs.
+fn lint_targets() -> Result<(), Trouble> {
+    let manifest = ["--manifest-path", "fuzz/Cargo.toml"];
+    tools::component("fmt", "rustfmt")?;
+    run(cargo(["fmt"]).args(manifest).arg("--check"))?;
+    tools::component("clippy", "clippy")?;
+    let mut clippy = cargo(["clippy"]);
+    clippy.args(manifest).args(["--all-targets", "--locked", "--", "-Dwarnings"]);
+    run(&mut clippy)
 }
 
 fn panicked() -> Result<(), Trouble> {

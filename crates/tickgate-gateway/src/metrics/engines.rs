@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::Error;
 use tickgate_protocol::{channel::Channel, close::CloseReason, command::ErrorCode, entry::cause};
-use tickgate_session::{EngineStats, Held, Spread};
+use tickgate_session::{EngineStats, Held, Pace, Spread};
 
 use super::page::Page;
 
@@ -53,7 +53,10 @@ impl Engines<'_> {
         held
     }
 
-    fn spread(&self, of: fn(&EngineStats) -> &Spread) -> Spread {
+    fn spread<const BUCKETS: usize>(
+        &self,
+        of: impl Fn(&EngineStats) -> &Spread<BUCKETS>,
+    ) -> Spread<BUCKETS> {
         let mut spread = Spread::default();
         self.workers.iter().for_each(|worker| spread.add(of(&worker.stats)));
         spread
@@ -218,6 +221,14 @@ fn pace(page: &mut Page, engines: &Engines<'_>, tick: Duration) -> Result<(), Er
         &engines.spread(|e| &e.leaving),
         1_000,
         false,
+    );
+    let ages = Pace::ALL.into_iter().enumerate();
+    page.histograms(
+        "tickgate_frame_age_seconds",
+        "How old a frame's oldest change was, from the venue's time, when the frame had left",
+        "pace",
+        100,
+        ages.map(|(at, pace)| (pace.name(), engines.spread(|e| &e.frame_age[at]))),
     );
     Ok(())
 }

@@ -177,6 +177,8 @@ mod tests {
         stats.lateness.sum = 3;
         stats.leaving.counts[1] = 1;
         stats.leaving.sum = 1;
+        stats.frame_age[0].counts[4] = 3;
+        stats.frame_age[0].sum = 33;
         let mut held = Held { heads: 100, pending: 6, ..Held::default() };
         held.subscriptions[2] = 4;
         held.held_up[4] = 1;
@@ -220,6 +222,10 @@ mod tests {
             "tickgate_flush_lateness_seconds_count 16",
             "tickgate_frame_leaving_seconds_bucket{le=\"0.001\"} 0",
             "tickgate_frame_leaving_seconds_bucket{le=\"0.002\"} 2",
+            "tickgate_frame_age_seconds_bucket{pace=\"realtime\",le=\"0.0008\"} 0",
+            "tickgate_frame_age_seconds_bucket{pace=\"realtime\",le=\"0.0016\"} 6",
+            "tickgate_frame_age_seconds_sum{pace=\"realtime\"} 0.0066",
+            "tickgate_frame_age_seconds_count{pace=\"held_up\"} 0",
             "tickgate_worker_busy_seconds_total{worker=\"1\"} 1.5",
             "tickgate_workers 2",
             "tickgate_workers_up 1",

@@ -4,7 +4,7 @@ use prometheus::{
     Counter, Error, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
     process_collector::ProcessCollector,
-    proto::{Bucket, Histogram, Metric, MetricFamily, MetricType},
+    proto::{Bucket, Histogram, LabelPair, Metric, MetricFamily, MetricType},
 };
 use tickgate_session::Spread;
 
@@ -89,13 +89,41 @@ impl Page {
         unit_us: u64,
         whole: bool,
     ) {
+        let metric = Self::spread(Vec::new(), spread, unit_us, whole);
+        self.family(name, help, vec![metric]);
+    }
+
+    /// Histograms of one name, one for each value of a label; values were rounded down.
+    pub(super) fn histograms<'a, const BUCKETS: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        unit_us: u64,
+        spreads: impl IntoIterator<Item = (&'a str, Spread<BUCKETS>)>,
+    ) {
+        let metrics = spreads.into_iter().map(|(value, spread)| {
+            let mut pair = LabelPair::default();
+            pair.set_name(label.to_owned());
+            pair.set_value(value.to_owned());
+            Self::spread(vec![pair], &spread, unit_us, false)
+        });
+        self.family(name, help, metrics.collect());
+    }
+
+    fn spread<const BUCKETS: usize>(
+        labels: Vec<LabelPair>,
+        spread: &Spread<BUCKETS>,
+        unit_us: u64,
+        whole: bool,
+    ) -> Metric {
         // Divided last: the nearest number to what it says, and so the shortest text.
         let seconds = |units: u64| (units * unit_us) as f64 / 1e6;
         let mut cumulative = 0;
         let buckets = spread.counts.iter().enumerate().filter_map(|(at, count)| {
             cumulative += count;
             // The last has no end: the encoder adds it as +Inf.
-            let upper = Spread::upper(at)? + u64::from(!whole);
+            let upper = Spread::<BUCKETS>::upper(at)? + u64::from(!whole);
             let mut bucket = Bucket::default();
             bucket.set_upper_bound(seconds(upper));
             bucket.set_cumulative_count(cumulative);
@@ -105,13 +133,17 @@ impl Page {
         histogram.set_bucket(buckets.collect());
         histogram.set_sample_count(spread.total());
         histogram.set_sample_sum(seconds(spread.sum));
-        let mut metric = Metric::from_label(Vec::new());
+        let mut metric = Metric::from_label(labels);
         metric.set_histogram(histogram);
+        metric
+    }
+
+    fn family(&mut self, name: &str, help: &str, metrics: Vec<Metric>) {
         let mut family = MetricFamily::default();
         family.set_name(name.to_owned());
         family.set_help(help.to_owned());
         family.set_field_type(MetricType::HISTOGRAM);
-        family.set_metric(vec![metric]);
+        family.set_metric(metrics);
         self.histograms.push(family);
     }
 

@@ -129,13 +129,12 @@ fn write_subscribed(subscribed: &Subscribed) -> Value<'_> {
 }
 
 fn write_rejected(rejected: &[Rejected]) -> Value<'_> {
-    let one = |rejected: &'_ Rejected| {
-        let mut map = Map::default();
-        map.put("symbol", Value::Text(rejected.symbol.clone().into()));
-        map.put("code", Value::text(rejected.code.name()));
-        map.finish()
-    };
-    Value::Array(rejected.iter().map(one).collect())
+    Value::Array(rejected.iter().map(write_rejection).collect())
+}
+
+fn write_rejection(rejected: &Rejected) -> Value<'_> {
+    let symbol = ("symbol".into(), Value::text(&rejected.symbol));
+    Value::Map(vec![symbol, ("code".into(), Value::text(rejected.code.name()))])
 }
 
 fn write_symbol(symbol: &SymbolInfo) -> Value<'_> {

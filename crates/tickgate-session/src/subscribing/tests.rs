@@ -19,7 +19,7 @@ use crate::{
     engine::{Engine, Shared},
     session::Owed,
     transport::{Now, Transport},
-    work::take,
+    work::{take, take_names},
 };
 
 /// Takes what fits, and keeps it.
@@ -309,4 +309,25 @@ fn what_the_wildcard_has_yet_to_send_stays_in_its_line() {
     let (ready, owed) = (Owed::Ready(None), Owed::Symbol);
     let expected = [owed(11), owed(10), waiting, ready, owed(3), ready];
     assert_eq!(desk.engine.sessions[0].owed, expected);
+}
+
+#[test]
+fn each_name_of_a_command_is_looked_up_once_whatever_becomes_of_it() {
+    let (hub, names) = hub(100);
+    let mut desk = Desk::new(&hub, &EngineConfig::default());
+    let unknown: Vec<String> = (0..250).map(|number| format!("NO{number}")).collect();
+    let both: Vec<String> = names.iter().chain(&unknown).cloned().collect();
+    take_names();
+    let wanted = Subscribe { symbols: both.clone(), ..Subscribe::default() };
+    let (count, rejected, ..) = desk.subscribe(&wanted);
+    assert_eq!((count, rejected), (100, 250));
+    assert_eq!(take_names(), both.len());
+    desk.engine.throttle(0, None, Some(&both), Some(Some(5))).expect("not refused");
+    assert_eq!(take_names(), both.len());
+    desk.engine.unsubscribe(0, None, &both, Channels::ALL).expect("not refused");
+    assert_eq!(take_names(), both.len());
+    // Refused whole, for what it would have rejected.
+    let wanted = Subscribe { symbols: [unknown.clone(), unknown].concat(), ..Subscribe::default() };
+    assert!(desk.engine.subscribe(0, None, &wanted).is_err());
+    assert_eq!(take_names(), wanted.symbols.len());
 }

@@ -3,7 +3,13 @@
 use std::sync::Arc;
 
 use tickgate_hub::{Hub, HubConfig, Publisher};
-use tickgate_protocol::{close::CloseReason, dialect::Dialect::Json, reply::Reply};
+use tickgate_protocol::{
+    close::CloseReason,
+    dialect::Dialect::Json,
+    number::ABSENT,
+    reply::Reply,
+    tick::{Batch, Listing, Quote, Tick, TickBody},
+};
 use tickgate_session::{Engine, EngineConfig, Inbound, Now, SessionKey, Shared};
 
 use crate::pipe::Pipe;
@@ -70,7 +76,21 @@ impl Desk {
         }
     }
 
-    fn poll(&mut self) {
+    /// A new quote of `S0`, with the venue's time `age_us` ago.
+    pub(crate) fn quote(&mut self, price: i64, age_us: i64) {
+        let quote = Quote {
+            bid_price: price,
+            bid_size: 1,
+            ask_price: price + 1,
+            ask_size: 1,
+            suspect: false,
+        };
+        let event_time_ns = (self.now.unix_us - age_us) * 1_000;
+        let tick = Tick { symbol: 0, event_time_ns, body: TickBody::Quote(quote) };
+        self.publisher.publish(&Batch { ticks: vec![tick], ..Batch::default() });
+    }
+
+    pub(crate) fn poll(&mut self) {
         while self.engine.poll(self.now).more {}
     }
 
@@ -115,6 +135,21 @@ impl Client {
         let frame = std::mem::replace(&mut self.heard, rest);
         Some((opcode, frame[skip..].to_vec()))
     }
+}
+
+/// Lists `count` symbols, `S0` and on.
+pub(crate) fn list(desk: &mut Desk, count: usize) -> Vec<String> {
+    let names: Vec<String> = (0..count).map(|n| format!("S{n}")).collect();
+    let listing = |name: &String| Listing {
+        name: name.clone(),
+        price_exponent: -2,
+        size_exponent: 0,
+        session_date: 20_240_808,
+        previous_close: ABSENT,
+    };
+    let listings = names.iter().map(listing).collect();
+    desk.publisher.publish(&Batch { listings, ..Batch::default() });
+    names
 }
 
 pub(crate) fn closed(reason: CloseReason) -> [Said; 1] {

@@ -1,17 +1,17 @@
 //! The limits of a session: below each, at it and beyond, with a clock that the test moves.
 
+mod age;
 mod desk;
 #[allow(dead_code, reason = "its other users use the rest")]
 #[path = "../invariants/world/pipe.rs"]
 mod pipe;
+mod spell;
 
-use desk::{Client, Desk, Said, closed, frame, text};
+use desk::{Client, Desk, Said, closed, frame, list, text};
 use tickgate_protocol::{
     close::CloseReason,
     command::{ErrorCode, Refusal},
-    number::ABSENT,
     reply::Reply,
-    tick::{Batch, Listing},
 };
 use tickgate_session::{EngineConfig, Inbound};
 
@@ -235,21 +235,6 @@ fn a_client_that_answers_pings_stays_and_a_silent_one_goes() {
             assert!((1..=2).contains(&pings), "{pings}");
         }
     }
-}
-
-/// Lists `count` symbols, `S0` and on.
-fn list(desk: &mut Desk, count: usize) -> Vec<String> {
-    let names: Vec<String> = (0..count).map(|n| format!("S{n}")).collect();
-    let listing = |name: &String| Listing {
-        name: name.clone(),
-        price_exponent: -2,
-        size_exponent: 0,
-        session_date: 20_240_808,
-        previous_close: ABSENT,
-    };
-    let listings = names.iter().map(listing).collect();
-    desk.publisher.publish(&Batch { listings, ..Batch::default() });
-    names
 }
 
 fn subscribe(names: &[String]) -> String {

@@ -38,6 +38,12 @@ impl Layers {
         Self { known: known(), set: BTreeMap::new() }
     }
 
+    /// Every key with its default.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.known.iter().map(|(key, value)| (key.as_str(), value))
+    }
+
     /// Reads a TOML file.
     ///
     /// # Errors

@@ -88,6 +88,16 @@ impl Gateway {
         value.unwrap_or_else(|| panic!("no {name} in\n{page}"))
     }
 
+    /// CPU seconds so far, of all its threads, in the kernel or not (`/proc/PID/stat`, in hundredths).
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(path).expect("it is running");
+        // The second field is a name, and may hold anything.
+        let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
+        let fields = fields.split_whitespace().skip(11).take(2);
+        fields.map(|ticks| ticks.parse::<f64>().expect("a number")).sum::<f64>() / 100.0
+    }
+
     /// Tells it to stop, and returns how it ended together with what it printed since its start.
     pub(crate) fn stop(mut self) -> (ExitStatus, String) {
         let pid = self.child.id().to_string();

@@ -1,6 +1,6 @@
 //! What an operator sees and does: the books, sessions, kicking, who is let in.
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
 use serde_json::Value;
 use tickgate_feed::simulated::SimulatedConfig;
@@ -141,6 +141,48 @@ fn figures_of_load_are_there_and_plausible() {
     }
     let frames = value("tickgate_frames_sent_total", "");
     assert!(frames >= 20.0 && value("tickgate_turn_wait_seconds_count", "") >= frames / 4.0);
+}
+
+/// What begins with `tickgate_` in a text, less the endings of a histogram's series.
+fn metric_names(text: &str) -> BTreeSet<String> {
+    let parts = text.split(|each: char| !each.is_ascii_alphanumeric() && each != '_');
+    let names = parts.filter(|part| part.starts_with("tickgate_") && *part != "tickgate_");
+    names
+        .map(|name| {
+            let stem = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+            stem.unwrap_or(name).to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn the_operators_document_names_every_metric_and_no_other() {
+    const DOCUMENT: &str =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/OPERATIONS.md"));
+    // A recording and the simulated market have figures of their own.
+    let recordings = Recordings::simulated(SimulatedConfig::default(), 1);
+    let mut scraped = BTreeSet::new();
+    for config in [recordings.config(1.0, 0), String::new()] {
+        let gateway = Gateway::start(&config);
+        scraped.extend(metric_names(&get(gateway.metrics_address(), "/metrics").body));
+    }
+    let (_, below) = DOCUMENT.split_once("\n## Metrics\n").expect("the heading is there");
+    let section = below.split("\n## ").next().expect("something is below it");
+    let rows = section.lines().filter(|line| line.starts_with("| `tickgate_"));
+    let listed: BTreeSet<String> =
+        rows.flat_map(|row| metric_names(row.split(" | ").next().unwrap_or_default())).collect();
+    assert_eq!(listed, scraped);
+    // Whatever else the document says of a metric, with its name or with what the table of limits
+    // leaves of it, is said of one of these.
+    for name in metric_names(DOCUMENT) {
+        assert!(scraped.contains(&name), "{name}");
+    }
+    let (_, below) = DOCUMENT.split_once("\n## Limits\n").expect("the heading is there");
+    let limits = below.split("\n## ").next().expect("something is below it");
+    let counters = limits.split('`').skip(1).step_by(2).map(|each| each.split('{').next());
+    for name in counters.flatten().filter(|name| name.ends_with("_total")) {
+        assert!(scraped.contains(&format!("tickgate_{name}")), "{name}");
+    }
 }
 
 #[test]
