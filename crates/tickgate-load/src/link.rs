@@ -200,6 +200,7 @@ impl Link {
             at = end;
         }
         while let Some(header) = wire::parse_header(&bytes[at..]) {
+            check(header)?;
             let start = at + header.header_bytes;
             let Some(payload) = bytes.get(start..start + header.payload_bytes) else { break };
             self.frame(header, payload, handle)?;
@@ -249,6 +250,19 @@ impl Link {
         }
         Ok(())
     }
+}
+
+/// Refuses what no server may send, before its payload is waited for.
+fn check(header: wire::Header) -> Result<(), Loss> {
+    let is_control = header.opcode >= wire::CLOSE;
+    if header.is_odd || (is_control && (!header.is_final || header.payload_bytes > 125)) {
+        return Err(Loss::Violation("a WebSocket frame that no server may send".to_owned()));
+    }
+    if header.payload_bytes > MESSAGE_LIMIT_BYTES {
+        let what = format!("a frame announced {} bytes", header.payload_bytes);
+        return Err(Loss::Violation(what));
+    }
+    Ok(())
 }
 
 fn connect(route: &Route) -> std::io::Result<TcpStream> {
@@ -348,7 +362,15 @@ mod tests {
         let closed = [HEAD, b"\x88\x06\x0f\xa1slow"].concat();
         let loss = Loss::Closed { code: 4001, reason: "slow".to_owned() };
         assert_eq!(heard(&[&closed]).1, Some(loss));
-        for broken in [&b"\x80\x01a"[..], b"\x83\x00"] {
+        for broken in [
+            &b"\x80\x01a"[..],
+            b"\x83\x00",
+            b"\xc2\x00",
+            b"\x82\x80\x00\x00\x00\x00",
+            b"\x09\x00",
+            b"\x89\x7e\x00\x80",
+            b"\x82\x7f\xff\xff\xff\xff\xff\xff\xff\xff",
+        ] {
             let (_, loss, _) = heard(&[HEAD, broken]);
             assert!(matches!(loss, Some(Loss::Violation(_))), "{loss:?}");
         }

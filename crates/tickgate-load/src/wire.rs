@@ -16,7 +16,8 @@ pub const PING: u8 = 9;
 /// Opcode of a pong.
 pub const PONG: u8 = 10;
 
-/// A key any server accepts; the answer to it is not checked, since every peer here is ours.
+/// A key any server accepts; the answer to it is not checked: who answers 101 is spoken to, and what
+/// is no WebSocket shows at the first frame.
 const HANDSHAKE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 /// Masks every client frame: masking is obligatory, secrecy is not what is measured.
@@ -29,6 +30,8 @@ pub struct Header {
     pub opcode: u8,
     /// True for a whole message, or the last piece of one.
     pub is_final: bool,
+    /// True when it has what no server may send without an extension: reserved bits, a mask.
+    pub is_odd: bool,
     /// Bytes of the header itself.
     pub header_bytes: usize,
     /// Bytes that follow.
@@ -39,8 +42,10 @@ pub struct Header {
 #[must_use]
 pub fn parse_header(bytes: &[u8]) -> Option<Header> {
     let first = *bytes.first()?;
+    let second = *bytes.get(1)?;
     let (opcode, is_final) = (first & 0x0f, first & 0x80 != 0);
-    let (header_bytes, payload_bytes) = match bytes.get(1)? & 0x7f {
+    let is_odd = first & 0x70 != 0 || second & 0x80 != 0;
+    let (header_bytes, payload_bytes) = match second & 0x7f {
         126 => (4, u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?).into()),
         127 => {
             let length = u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?);
@@ -48,7 +53,7 @@ pub fn parse_header(bytes: &[u8]) -> Option<Header> {
         }
         short => (2, short.into()),
     };
-    Some(Header { opcode, is_final, header_bytes, payload_bytes })
+    Some(Header { opcode, is_final, is_odd, header_bytes, payload_bytes })
 }
 
 /// Appends a masked client frame.

@@ -44,7 +44,9 @@ pub struct Counts {
     pub violations: u64,
     /// Clients that heard nothing for longer than the target promises.
     pub silent: u64,
-    /// Commands that the target refused though they are sound.
+    /// Times a client was told that the feed is stale.
+    pub feed_stale: u64,
+    /// Commands, or symbols in them, that the target refused though they are sound.
     pub commands_refused: u64,
     /// Messages that clients of the group published.
     pub published: u64,
@@ -126,6 +128,7 @@ impl Counts {
         self.closed += other.closed;
         self.violations += other.violations;
         self.silent += other.silent;
+        self.feed_stale += other.feed_stale;
         self.commands_refused += other.commands_refused;
         self.published += other.published;
         add_words(&mut self.refusals, &other.refusals);

@@ -4,9 +4,15 @@
 //! gateway that stood still for half a second and then sent what is newest would look perfect:
 //! the updates that waited were merged away. That is coordinated omission. An entry says how many
 //! updates it stands for, so each of them is counted, late by the time until *something at least as
-//! new* arrived. When the merged ones happened nobody tells; they are taken to lie evenly between a
-//! moment that [`Rhythm`] names and the tick that came. A stall of 500 ms shows as the latencies
-//! from 0 to 500 ms that its updates had.
+//! new* arrived. When the merged ones happened nobody tells; they are taken to lie evenly between
+//! the connection's frame before (or the tick held, if that is later) and the tick that came: had
+//! they been there before, that frame would have carried them. A stall of 500 ms shows as the
+//! latencies from 0 to 500 ms that its updates had.
+//!
+//! Two limits. After a silence of the whole connection, which heartbeats end within a second, two
+//! updates that were merged though neither was late are taken to be that much older than they were:
+//! a client of few, quiet symbols looks worse than it is, never better. And a symbol that alone is
+//! starved, on a connection that gets frames, shows by its newest tick only.
 
 use tickgate_protocol::number::ABSENT;
 
@@ -15,6 +21,9 @@ use super::{Tally, Timing};
 /// Most points in time that the merged updates of one entry are spread over; with more of them
 /// each point stands for several.
 const POINTS: u64 = 32;
+
+/// More updates than this no entry stands for: a target that says so is not counted on.
+const ADVANCE_LIMIT: u64 = 1 << 40;
 
 /// How often what is held is sampled, microseconds.
 const SAMPLE_US: i64 = 1_000_000;
@@ -42,7 +51,7 @@ pub struct Asked {
 
 impl Held {
     /// Takes the next entry: `advance` updates, the newest of which happened at `tick_us`, the
-    /// others after `since_us`, the moment that [`Rhythm::frame`] named.
+    /// others after `since_us`, the stamp of the connection's frame before.
     pub fn replace(
         &mut self,
         next: Self,
@@ -51,6 +60,7 @@ impl Held {
         asked: Asked,
         tally: &mut Tally,
     ) {
+        let advance = advance.clamp(1, ADVANCE_LIMIT);
         tally.counts.updates += 1;
         tally.counts.merged += advance - 1;
         let before = std::mem::replace(self, next);
@@ -66,76 +76,25 @@ impl Held {
             return;
         }
         let since_us = since_us.clamp(before.tick_us, next.tick_us);
-        let span_us = next.tick_us - since_us;
+        let span_us = next.tick_us.saturating_sub(since_us);
         let points = advance.min(POINTS);
         for point in 1..=points {
             // Point `points` is the tick itself. Counts differ by one at most and add up.
             let count = advance * point / points - advance * (point - 1) / points;
             let at_us = since_us + share(span_us, point, points);
-            tally.latency(next.received_us - at_us, asked.throttle_us, count);
+            tally.latency(next.received_us.saturating_sub(at_us), asked.throttle_us, count);
         }
         let first_missed_us = since_us + share(span_us, 1, advance);
         for sample_us in samples(before.received_us, next.received_us, asked.sampled_at_us) {
-            let staleness_us = (sample_us - first_missed_us).max(0);
+            let staleness_us = sample_us.saturating_sub(first_missed_us).max(0);
             tally.timings.record(Timing::Staleness, staleness_us, 1);
         }
     }
 }
 
-/// How frames follow each other on a connection, to tell a quiet market from a gateway that stands
-/// still.
-///
-/// After a quiet minute two updates within a millisecond are merged, and neither was late; after a
-/// stall of a minute updates of the whole minute are. Both look alike in the entry. What tells them
-/// apart is whether such a silence is usual on the connection: longer than the mean time between
-/// its frames by six times their mean deviation, kept as TCP keeps round trips (RFC 6298, section
-/// 2), is not.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Rhythm {
-    /// Stamp of the frame before, Unix microseconds.
-    stamp_us: Option<i64>,
-    mean_us: i64,
-    deviation_us: i64,
-    /// Silences that were seen, up to [`SILENCES_LEARNT`].
-    seen: u32,
-}
-
-/// Silences from which on it is known what is usual.
-const SILENCES_LEARNT: u32 = 8;
-
-/// Deviations from the mean up to which a silence is usual.
-const DEVIATIONS: i64 = 6;
-
-/// Shortest interval on which a gateway looks for changes, microseconds: two of its flush ticks.
-const SHORTEST_US: i64 = 10_000;
-
-impl Rhythm {
-    /// Takes the stamp of a frame, heartbeats included, and says since when the updates that were
-    /// merged in it are taken to have happened: since the frame before, when the silence was no
-    /// longer than the gateway may take anyway or longer than usual; otherwise within the last
-    /// throttle interval.
-    pub fn frame(&mut self, stamp_us: i64, throttle_us: i64) -> i64 {
-        let Some(before_us) = self.stamp_us.replace(stamp_us) else { return stamp_us };
-        let silence_us = (stamp_us - before_us).max(0);
-        let error_us = silence_us - self.mean_us;
-        let is_usual = self.seen >= SILENCES_LEARNT
-            && error_us <= DEVIATIONS.saturating_mul(self.deviation_us);
-        // Gains of 1/8 and 1/4, as there.
-        if self.seen == 0 {
-            (self.mean_us, self.deviation_us) = (silence_us, silence_us / 2);
-        } else {
-            self.deviation_us += (error_us.abs() - self.deviation_us) / 4;
-            self.mean_us += error_us / 8;
-        }
-        self.seen = (self.seen + 1).min(SILENCES_LEARNT);
-        let allowed_us = throttle_us.max(SHORTEST_US);
-        if is_usual && silence_us > 2 * allowed_us { stamp_us - allowed_us } else { before_us }
-    }
-}
-
 /// The sampling times after `from_us` and up to `to_us`.
 fn samples(from_us: i64, to_us: i64, sampled_at_us: i64) -> impl Iterator<Item = i64> {
-    let from_us = from_us.max(to_us - SAMPLE_LIMIT * SAMPLE_US);
+    let from_us = from_us.max(to_us.saturating_sub(SAMPLE_LIMIT * SAMPLE_US));
     let first = (from_us - sampled_at_us).div_euclid(SAMPLE_US) + 1;
     let last = (to_us - sampled_at_us).div_euclid(SAMPLE_US);
     (first..=last).map(move |number| number * SAMPLE_US + sampled_at_us)
@@ -195,14 +154,14 @@ mod tests {
         // 1,000 updates a second for ten seconds, each sent at once, but for a stall of 500 ms.
         let mut tally = Tally::default();
         let mut held = Held { tick_us: 0, received_us: 0 };
-        let mut rhythm = Rhythm::default();
+        let mut stamp_us = 0;
         for millisecond in 1..=10_000_i64 {
             let tick_us = millisecond * 1_000;
             if (5_000..5_500).contains(&millisecond) {
                 continue;
             }
             let advance = if millisecond == 5_500 { 501 } else { 1 };
-            let since_us = rhythm.frame(tick_us, 0);
+            let since_us = std::mem::replace(&mut stamp_us, tick_us);
             let next = Held { tick_us, received_us: tick_us + 10 };
             held.replace(next, advance, since_us, ASKED, &mut tally);
         }
@@ -215,32 +174,28 @@ mod tests {
     }
 
     #[test]
-    fn two_updates_after_a_usual_silence_were_not_late() {
-        // A quiet symbol: heartbeats once a second; then two ticks within a millisecond.
-        let mut rhythm = Rhythm::default();
-        for second in 0..20 {
-            rhythm.frame(second * 1_000_000, 100_000);
-        }
-        let since_us = rhythm.frame(20_000_000, 100_000);
-        assert_eq!(since_us, 19_900_000);
+    fn a_gateway_that_is_slow_for_ever_does_not_become_usual() {
+        // Asked for every 100 ms, served once a second; a tick every 10 ms.
+        let asked = Asked { throttle_us: 100_000, sampled_at_us: 0 };
         let mut tally = Tally::default();
-        let mut held = Held { tick_us: 1_000, received_us: 2_000 };
-        let next = Held { tick_us: 19_999_000, received_us: 20_000_100 };
-        held.replace(next, 2, since_us, ASKED, &mut tally);
-        assert!(tally.timings.of(Timing::Latency).max() < 52_000);
-        // A silence that is longer than any before is suspect.
-        assert_eq!(rhythm.frame(25_000_000, 100_000), 20_000_000);
+        let mut held = Held { tick_us: 0, received_us: 0 };
+        for second in 1..=60_i64 {
+            let tick_us = second * 1_000_000;
+            let next = Held { tick_us, received_us: tick_us };
+            held.replace(next, 100, tick_us - 1_000_000, asked, &mut tally);
+        }
+        let late = tally.timings.spread(Timing::Late).expect("recorded");
+        assert!((380_000..=420_000).contains(&late.p50_us), "{late:?}");
     }
 
     #[test]
-    fn what_is_usual_is_learnt_before_it_excuses() {
-        let mut rhythm = Rhythm::default();
-        assert_eq!(rhythm.frame(1_000_000, 0), 1_000_000);
-        assert_eq!(rhythm.frame(2_000_000, 0), 1_000_000);
-        // The interval itself is never suspect.
-        assert_eq!(rhythm.frame(2_150_000, 100_000), 2_000_000);
-        // Clocks may step back.
-        assert_eq!(rhythm.frame(0, 0), 2_150_000);
+    fn what_the_frame_before_would_have_carried_was_not_merged() {
+        // Held for ten seconds; a frame came 100 ms ago and had nothing of this symbol.
+        let mut tally = Tally::default();
+        let mut held = Held { tick_us: 1_000, received_us: 2_000 };
+        let next = Held { tick_us: 9_999_000, received_us: 10_000_100 };
+        held.replace(next, 2, 9_900_000, ASKED, &mut tally);
+        assert!(tally.timings.of(Timing::Latency).max() < 52_000);
     }
 
     #[test]

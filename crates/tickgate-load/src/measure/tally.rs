@@ -51,7 +51,7 @@ impl Tally {
 
     /// Records the way from a stamp to its receipt.
     pub fn transit(&mut self, sent_at_us: i64, received_us: i64) {
-        self.record(Timing::Transit, received_us - sent_at_us, 1);
+        self.record(Timing::Transit, received_us.saturating_sub(sent_at_us), 1);
     }
 
     /// Records an event that is never merged: a trade, a message of a plain target. `event_us` may
@@ -62,12 +62,12 @@ impl Tally {
             self.counts.untimed += 1;
             return;
         }
-        self.latency(received_us - event_us, asked_us, 1);
+        self.latency(received_us.saturating_sub(event_us), asked_us, 1);
     }
 
     pub(super) fn latency(&mut self, latency_us: i64, asked_us: i64, count: u64) {
         self.record(Timing::Latency, latency_us, count);
-        self.timings.record(Timing::Late, latency_us - asked_us, count);
+        self.timings.record(Timing::Late, latency_us.saturating_sub(asked_us), count);
     }
 
     fn record(&mut self, timing: Timing, microseconds: i64, count: u64) {

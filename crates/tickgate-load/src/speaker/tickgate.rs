@@ -1,7 +1,10 @@
 //! `tickgate.v1`: everything is decoded, applied with the protocol's own client side, timed and
 //! checked.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use rustc_hash::FxHashMap;
 use tickgate_protocol::{
@@ -14,13 +17,14 @@ use tickgate_protocol::{
     number::ABSENT,
     reply::{Reply, Subscribed},
     symbol::{WILDCARD, WireId},
+    tick::Status,
 };
 
 use super::{Fault, Heard, Progress, Seen, Speaker, recent::Recent};
 use crate::{
     measure::{
         Tally,
-        held::{Asked, Held, Rhythm},
+        held::{Asked, Held},
     },
     outbox::Outbox,
     scenario::{Acknowledge, Group},
@@ -32,9 +36,15 @@ const COMMAND_BYTES: usize = 12 * 1024;
 /// Bytes that a name takes in a command beside its letters, in either encoding.
 const NAME_BYTES: usize = 4;
 
+/// Bytes of a sequence beside it, in JSON the longer.
+const SEQUENCE_BYTES: usize = 17;
+
 /// Longest a gateway lets a trade wait, whatever the throttle interval, microseconds
 /// (docs/PROTOCOL.md).
 const TAPE_INTERVAL_US: i64 = 100_000;
+
+/// Coarsest grid on which a gateway may flush, milliseconds (`session.flush_tick_ms`).
+const GRID_LIMIT_MS: u32 = 100;
 
 /// Most states that a client notes for the comparison; later ones are not noted.
 const SEEN_LIMIT: usize = 20_000;
@@ -72,12 +82,18 @@ struct Times {
     since_us: i64,
     /// When it was read.
     received_us: i64,
+    /// Nothing in it breaks the protocol: only then is it timed.
+    is_sound: bool,
 }
 
 impl Times {
     /// When an event of this age happened.
     const fn tick_us(self, age_us: i64) -> i64 {
-        if age_us == ABSENT { ABSENT } else { self.stamp_us - age_us }
+        if age_us == ABSENT || !self.is_sound {
+            ABSENT
+        } else {
+            self.stamp_us.saturating_sub(age_us)
+        }
     }
 }
 
@@ -93,11 +109,18 @@ pub(crate) struct Tickgate {
     /// Newest tick of each symbol's state channel: at most two a symbol.
     held: FxHashMap<(WireId, Channel), (u64, Held)>,
     asked: Asked,
-    rhythm: Rhythm,
+    /// The throttle interval in force as it was asked for; the gateway's own where it was not.
+    wanted_throttle_ms: Option<u32>,
+    /// Stamp of the frame before.
+    stamp_us: i64,
+    /// Frames with entries that are not acknowledged, once credit is granted: at most the credit,
+    /// and one.
+    unacknowledged: Option<VecDeque<u64>>,
     silence_limit_us: Option<i64>,
-    /// Subscribe commands whose `ready` has not come.
-    unready: u64,
+    /// Subscribe commands so far, numbered from 1.
     subscribes: u64,
+    /// Those whose `ready` has not come.
+    unready: BTreeSet<i64>,
     /// Where the tapes stood when the connection before ended; each until it is joined again.
     resumed: BTreeMap<Box<str>, u64>,
     /// Newest frame that was acknowledged.
@@ -122,10 +145,12 @@ impl Tickgate {
             recent: Recent::default(),
             held: FxHashMap::default(),
             asked: Asked { throttle_us: 0, sampled_at_us },
-            rhythm: Rhythm::default(),
+            wanted_throttle_ms: None,
+            stamp_us: i64::MAX,
+            unacknowledged: None,
             silence_limit_us: None,
-            unready: 0,
             subscribes: 0,
+            unready: BTreeSet::new(),
             resumed: BTreeMap::new(),
             acknowledged: 0,
             seen: None,
@@ -168,13 +193,15 @@ impl Tickgate {
                 ..Subscribe::default()
             };
             // Never more than the symbols, which are far fewer than 2^63.
-            self.say(out, Some(self.subscribes.cast_signed()), Op::Subscribe(subscribe));
+            let id = self.subscribes.cast_signed();
+            self.unready.insert(id);
+            self.say(out, Some(id), Op::Subscribe(subscribe));
         }
-        self.unready = self.subscribes;
     }
 
     fn reply(&mut self, reply: Reply, out: &mut Outbox, tally: &mut Tally) -> Result<(), Fault> {
         match reply {
+            Reply::Welcome(_) if self.subscribes > 0 => tally.violation("a second welcome"),
             Reply::Welcome(welcome) => {
                 let milliseconds = i64::try_from(welcome.silence_limit_ms).unwrap_or(i64::MAX);
                 self.silence_limit_us = Some(milliseconds.saturating_mul(1_000));
@@ -183,6 +210,7 @@ impl Tickgate {
                 }
                 self.book = Book::new();
                 self.book.begin(welcome.epoch);
+                self.wanted_throttle_ms = self.conduct.throttle_ms;
                 self.ask_for_everything(out);
             }
             Reply::Subscribed(answer) => self.subscribed(&answer, tally),
@@ -196,7 +224,8 @@ impl Tickgate {
             }
             // It closes soon; that is told when it does.
             Reply::Draining { .. } => {}
-            Reply::Throttled { .. } | Reply::Credited { .. } => {}
+            Reply::Throttled { .. } => {}
+            Reply::Credited { .. } => self.unacknowledged = Some(VecDeque::new()),
             other => tally.violation(format!("an answer to what was not asked: {other:?}")),
         }
         Ok(())
@@ -208,7 +237,12 @@ impl Tickgate {
     }
 
     fn subscribed(&mut self, answer: &Subscribed, tally: &mut Tally) {
-        self.asked.throttle_us = i64::from(answer.throttle_ms) * 1_000;
+        // A gateway may round up to its grid; what is later than asked for is late all the same.
+        let wanted_ms = self.wanted_throttle_ms.unwrap_or(answer.throttle_ms);
+        if !(wanted_ms..=wanted_ms + GRID_LIMIT_MS).contains(&answer.throttle_ms) {
+            tally.violation(format!("{} ms in place of {wanted_ms}", answer.throttle_ms));
+        }
+        self.asked.throttle_us = i64::from(wanted_ms) * 1_000;
         for rejected in &answer.rejected {
             tally.counts.commands_refused += 1;
             self.symbols.retain(|name| **name != *rejected.symbol);
@@ -235,8 +269,9 @@ impl Tickgate {
         let mut progress = Progress::Going;
         let times = Times {
             stamp_us: frame.sent_at_us,
-            since_us: self.rhythm.frame(frame.sent_at_us, self.asked.throttle_us),
+            since_us: std::mem::replace(&mut self.stamp_us, frame.sent_at_us),
             received_us: heard.received_us,
+            is_sound: violations.is_empty(),
         };
         for entry in &frame.entries {
             let became = self.entry(entry, times, tally);
@@ -244,14 +279,37 @@ impl Tickgate {
                 progress = became;
             }
         }
-        if self.conduct.credit_frames.is_some()
-            && self.conduct.acknowledges == Acknowledge::AtOnce
-            && !frame.entries.is_empty()
-        {
-            self.acknowledged = frame.sequence;
-            self.say(out, None, Op::Ack { frame: frame.sequence });
+        if !frame.entries.is_empty() {
+            self.take_credit(frame.sequence, tally);
+            if self.conduct.credit_frames.is_some()
+                && self.conduct.acknowledges == Acknowledge::AtOnce
+            {
+                self.acknowledge(frame.sequence, out);
+            }
         }
         progress
+    }
+
+    /// A frame takes credit; no more may be under way than was granted.
+    fn take_credit(&mut self, sequence: u64, tally: &mut Tally) {
+        let (Some(frames), Some(unacknowledged)) =
+            (self.conduct.credit_frames, &mut self.unacknowledged)
+        else {
+            return;
+        };
+        unacknowledged.push_back(sequence);
+        if unacknowledged.len() as u64 > frames {
+            tally.violation(format!("frame {sequence} is beyond the credit of {frames}"));
+            unacknowledged.pop_front();
+        }
+    }
+
+    fn acknowledge(&mut self, sequence: u64, out: &mut Outbox) {
+        self.acknowledged = sequence;
+        if let Some(unacknowledged) = &mut self.unacknowledged {
+            unacknowledged.retain(|frame| *frame > sequence);
+        }
+        self.say(out, None, Op::Ack { frame: sequence });
     }
 
     fn entry(&mut self, entry: &Entry, times: Times, tally: &mut Tally) -> Progress {
@@ -282,8 +340,10 @@ impl Tickgate {
             }
             Entry::TradesJoined { id, sequence, .. } => self.joined(*id, *sequence, tally),
             Entry::TradesLost(lost) => {
-                let bounds = u64::try_from(lost.to.saturating_sub(lost.from));
-                let count = bounds.map_or(0, |more| more.saturating_add(1));
+                // A feed that cannot tell how many gives no bounds.
+                let is_known = lost.from != ABSENT && lost.to != ABSENT;
+                let more = u64::try_from(lost.to.saturating_sub(lost.from));
+                let count = more.ok().filter(|_| is_known).map_or(0, |more| more.saturating_add(1));
                 match lost.origin {
                     LostOrigin::Connection => tally.counts.lost += count,
                     LostOrigin::Feed => tally.counts.lost_by_feed += count,
@@ -301,7 +361,11 @@ impl Tickgate {
                 self.resumed.clear();
             }
             Entry::Ready { command_id } => return self.ready(*command_id, tally),
-            Entry::Status(_) | Entry::Bar(_) => {}
+            Entry::Status(status) => {
+                let is_stale = status.id.is_none() && status.status == Status::Stale;
+                tally.counts.feed_stale += u64::from(is_stale);
+            }
+            Entry::Bar(_) => {}
         }
         Progress::Going
     }
@@ -330,7 +394,7 @@ impl Tickgate {
                     Step::Delta { advance } => advance,
                 };
                 if advance > 0 {
-                    *head += advance;
+                    *head = head.saturating_add(advance);
                     held.replace(next, advance, times.since_us, self.asked, tally);
                 }
             }
@@ -352,17 +416,14 @@ impl Tickgate {
     }
 
     fn ready(&mut self, command_id: Option<i64>, tally: &mut Tally) -> Progress {
-        let is_mine = command_id
-            .and_then(|id| u64::try_from(id).ok())
-            .is_some_and(|id| (1..=self.subscribes).contains(&id));
-        if !is_mine || self.unready == 0 {
-            if self.seen.is_none() {
+        if !command_id.is_some_and(|id| self.unready.remove(&id)) {
+            // What is asked for the comparison has no number.
+            if self.seen.is_none() || command_id.is_some() {
                 tally.violation(format!("ready of command {command_id:?}, which was not waiting"));
             }
             return Progress::Going;
         }
-        self.unready -= 1;
-        if self.unready > 0 {
+        if !self.unready.is_empty() {
             return Progress::Going;
         }
         for name in self.symbols.iter().filter(|name| &***name != WILDCARD) {
@@ -391,16 +452,18 @@ impl Tickgate {
 impl Speaker for Tickgate {
     fn open(&mut self, _: &mut Outbox) -> Progress {
         // The gateway speaks first. The book is kept until `welcome` says which epoch it is.
-        self.resumed = self
-            .book
-            .symbols()
-            .filter_map(|symbol| Some((symbol.definition.name.clone(), symbol.tape.head?)))
-            .collect();
+        // Tapes that the connection before did not come to join are still where they were left.
+        let tapes = self.book.symbols();
+        self.resumed.extend(
+            tapes.filter_map(|symbol| Some((symbol.definition.name.clone(), symbol.tape.head?))),
+        );
         self.decoder = Decoder::new(self.conduct.dialect);
         self.held.clear();
-        self.rhythm = Rhythm::default();
+        self.stamp_us = i64::MAX;
         self.silence_limit_us = None;
-        (self.subscribes, self.unready, self.acknowledged) = (0, 0, 0);
+        self.unacknowledged = None;
+        self.unready.clear();
+        (self.subscribes, self.acknowledged) = (0, 0);
         Progress::Going
     }
 
@@ -427,8 +490,7 @@ impl Speaker for Tickgate {
 
     fn act(&mut self, out: &mut Outbox) {
         if self.acknowledged < self.book.frame_sequence() {
-            self.acknowledged += 1;
-            self.say(out, None, Op::Ack { frame: self.acknowledged });
+            self.acknowledge(self.acknowledged + 1, out);
         }
     }
 
@@ -445,6 +507,7 @@ impl Speaker for Tickgate {
         let channels = self.conduct.channels;
         let holds = |symbol| channels.iter().filter_map(move |channel| Seen::of(symbol, channel));
         self.seen = Some(self.book.symbols().flat_map(holds).take(SEEN_LIMIT).collect());
+        self.wanted_throttle_ms = Some(0);
         for names in pages(&self.symbols) {
             let subscribe = Subscribe {
                 symbols: names.iter().map(|name| name.to_string()).collect(),
@@ -475,7 +538,8 @@ fn pages(names: &[Arc<str>]) -> impl Iterator<Item = &[Arc<str>]> {
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fits = rest.iter().take_while(|name| {
-            bytes += name.len() + NAME_BYTES;
+            // Each may stand in `symbols` and in `resume`.
+            bytes += 2 * (name.len() + NAME_BYTES) + SEQUENCE_BYTES;
             bytes <= COMMAND_BYTES
         });
         let count = fits.count();
