@@ -1,12 +1,13 @@
 //! `tickgate load`: what can be typed, and how a run goes from there.
 
 use std::{
+    fs::File,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::{
@@ -147,6 +148,7 @@ impl Options {
             group.throttle_ms = self.throttle_ms.or(group.throttle_ms);
         }
         if let Some(clients) = self.clients {
+            ensure!(scenario.ramp.is_none(), "--clients means nothing to a ramp: see ramp.to");
             scenario.scale(clients);
         }
         scenario.check()?;
@@ -155,15 +157,10 @@ impl Options {
 
     fn run(&self, mut scenario: Scenario) -> Result<Report, LoadError> {
         // Files are made before anything else, so that a run is not lost for a wrong path.
+        self.create_files().map_err(LoadError::Start)?;
         let mut audience = Audience {
             progress: Progress::new(io::stderr().is_terminal()),
-            hdr_log: self
-                .hdr_log
-                .as_deref()
-                .map(create_log)
-                .transpose()
-                .map_err(LoadError::Start)?,
-            told: Duration::ZERO,
+            hdr_log: self.hdr_log.as_deref().map(Log::Planned),
         };
         let gateway = if self.spawn {
             let gateway = Spawned::start(&scenario.gateway).map_err(LoadError::Start)?;
@@ -174,10 +171,25 @@ impl Options {
         } else {
             None
         };
-        let report = run(scenario, &mut audience);
+        let is_set = !self.spawn && !scenario.gateway.is_empty();
+        let settings = scenario.gateway.join(", ");
+        let mut report = run(scenario, &mut audience);
+        if let (Ok(report), true) = (&mut report, is_set) {
+            report.remarks.push(format!(
+                "the scenario asks for a gateway with {settings}; only one that --spawn starts is"
+            ));
+        }
         // It has to outlive the run, and no more.
         drop(gateway);
         report
+    }
+
+    fn create_files(&self) -> Result<()> {
+        let is_file = |path: &&PathBuf| path.as_path() != Path::new("-");
+        for path in [&self.json, &self.html, &self.hdr_log].into_iter().flatten().filter(is_file) {
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
     }
 
     fn write(&self, report: &Report) -> Result<()> {
@@ -195,20 +207,19 @@ impl Options {
     }
 }
 
-fn create_log(path: &Path) -> Result<HdrLog> {
-    HdrLog::create(path, SystemTime::now())
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
 /// Shows a run while it goes, and writes each second's histograms.
-struct Audience {
+struct Audience<'a> {
     progress: Progress,
-    hdr_log: Option<HdrLog>,
-    /// How much of the window is in the log.
-    told: Duration,
+    hdr_log: Option<Log<'a>>,
 }
 
-impl run::Audience for Audience {
+/// A log, which begins with the window.
+enum Log<'a> {
+    Planned(&'a Path),
+    Begun(HdrLog),
+}
+
+impl run::Audience for Audience<'_> {
     fn phase(&mut self, phase: &Phase) {
         self.progress.phase(phase);
     }
@@ -217,8 +228,13 @@ impl run::Audience for Audience {
         self.progress.second(second, clients);
         if let Some(log) = &mut self.hdr_log {
             let length = Duration::from_secs_f64(second.length_s);
-            log.interval(self.told, length, &healthy.timings)?;
-            self.told += length;
+            let end = Duration::from_secs_f64(second.at_s);
+            if let Log::Planned(path) = *log {
+                *log = Log::Begun(HdrLog::create(path, SystemTime::now() - end)?);
+            }
+            if let Log::Begun(log) = log {
+                log.interval(end.saturating_sub(length), length, &healthy.timings)?;
+            }
         }
         Ok(())
     }

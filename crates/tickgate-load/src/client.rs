@@ -11,7 +11,7 @@ use crate::{
     speaker::{Fault, Heard, Progress, Speaker},
 };
 
-/// Longest time from connecting to the upgrade's answer, and from a goodbye to its end.
+/// Longest time from connecting to being ready, and from a goodbye to its end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Between two readings of a slow client.
@@ -55,8 +55,8 @@ pub(crate) enum Change {
     None,
     /// The connection is open.
     Opened,
-    /// It became ready.
-    Ready,
+    /// It became ready, maybe at once with being opened.
+    Ready { is_opened: bool },
     /// There is more to read, and no event will tell.
     Again,
     /// The connection is gone, and nobody here wanted it; come back after so long at the least, or
@@ -81,6 +81,10 @@ pub(crate) struct Client {
     pub(crate) losses: u32,
     link: Option<Link>,
     appetite: Appetite,
+    /// It reads nothing for now, whatever its appetite.
+    is_stalled: bool,
+    /// It waits in the swarm for another turn of reading.
+    pub(crate) is_queued: bool,
     /// The kernel has something that was not read.
     has_unread: bool,
     /// When it first wanted what it has not got, Unix microseconds.
@@ -100,6 +104,8 @@ impl Client {
             losses: 0,
             link: None,
             appetite: Appetite::All,
+            is_stalled: false,
+            is_queued: false,
             has_unread: false,
             wanted_since_us: i64::MAX,
             heard_us: 0,
@@ -118,6 +124,7 @@ impl Client {
         tally.counts.connects += 1;
         self.connection += 1;
         self.appetite = Appetite::All;
+        self.is_stalled = false;
         self.has_unread = false;
         self.wanted_since_us = self.wanted_since_us.min(now_us);
         self.state = State::Joining;
@@ -144,15 +151,12 @@ impl Client {
         }
         self.has_unread |= readable;
         // A slow client reads by the clock, not whenever something comes.
-        if self.has_unread && self.appetite == Appetite::All {
-            return self.read(buffer, clock, tally);
-        }
-        Change::None
+        if self.reads_on() { self.read(buffer, clock, tally) } else { Change::None }
     }
 
     /// The target closed its side. Who reads learns it by reading; who does not, by this.
     pub(crate) fn on_hang_up(&mut self, tally: &mut Tally) -> Change {
-        if self.link.is_none() || self.appetite == Appetite::All {
+        if self.link.is_none() || (self.appetite == Appetite::All && !self.is_stalled) {
             return Change::None;
         }
         self.lose(Loss::Broken("closed while it was not reading".to_owned()), tally)
@@ -170,6 +174,9 @@ impl Client {
             Appetite::None => return Change::None,
             Appetite::Bytes(bytes) => bytes as usize,
         };
+        if self.is_stalled {
+            return Change::None;
+        }
         let Some(link) = &mut self.link else { return Change::None };
         let (speaker, state) = (&mut self.speaker, &mut self.state);
         let (mut change, mut heard_us) = (Change::None, self.heard_us);
@@ -191,7 +198,7 @@ impl Client {
             match progress {
                 Ok(Progress::Going) => Ok(()),
                 Ok(Progress::Ready) => {
-                    change = Change::Ready;
+                    change = Change::Ready { is_opened: change == Change::Opened };
                     Ok(())
                 }
                 Err(Fault::Violation(what)) => Err(Loss::Violation(what)),
@@ -199,7 +206,7 @@ impl Client {
             }
         });
         self.heard_us = heard_us;
-        if change == Change::Ready {
+        if matches!(change, Change::Ready { .. }) {
             self.become_ready(tally);
         }
         // Answers leave also when the connection is over: the close frame is one.
@@ -218,13 +225,13 @@ impl Client {
 
     fn become_ready(&mut self, tally: &mut Tally) {
         tally.counts.readies += 1;
-        tally.timings.record(Timing::Ready, self.heard_us - self.wanted_since_us, 1);
+        tally.timings.record(Timing::Ready, self.heard_us.saturating_sub(self.wanted_since_us), 1);
         self.wanted_since_us = i64::MAX;
         self.losses = 0;
         self.state = State::Ready;
     }
 
-    /// Reads from now on as its group does; `Again` when something may wait to be read.
+    /// Reads from now on as its group does.
     pub(crate) fn read_as(&mut self, reads: Reads) {
         self.appetite = match reads {
             Reads::Everything => Appetite::All,
@@ -235,6 +242,21 @@ impl Client {
                 Appetite::Bytes((bytes / readings).max(1))
             }
         };
+    }
+
+    /// There may be more to read, and no event will tell.
+    pub(crate) fn reads_on(&self) -> bool {
+        self.has_unread && self.appetite == Appetite::All && !self.is_stalled
+    }
+
+    /// Stops reading, or reads on.
+    pub(crate) fn stall(&mut self, is_stalled: bool) {
+        self.is_stalled = is_stalled;
+    }
+
+    /// True when it has everything it asked for and reads.
+    pub(crate) fn is_served(&self) -> bool {
+        self.state == State::Ready && !self.is_stalled
     }
 
     /// Something was not read when it could have been.
@@ -264,11 +286,12 @@ impl Client {
         })
     }
 
-    /// Breaks the connection without a word.
-    pub(crate) fn break_off(&mut self, now_us: i64) {
+    /// Breaks the connection without a word. It wants another when it next connects: until then it
+    /// stays away by itself.
+    pub(crate) fn break_off(&mut self) {
         self.link = None;
         self.state = State::Apart;
-        self.wanted_since_us = now_us;
+        self.wanted_since_us = i64::MAX;
     }
 
     /// It has waited for too long: counts that, and the connection is gone.
@@ -278,6 +301,10 @@ impl Client {
                 let what = format!("no answer to the upgrade within {PATIENCE:?}");
                 self.lose(Loss::Broken(what), tally)
             }
+            State::Asking => {
+                let what = format!("not ready within {PATIENCE:?} of the upgrade");
+                self.lose(Loss::Broken(what), tally)
+            }
             State::Leaving => self.lose(Loss::Broken("no answer to a goodbye".to_owned()), tally),
             _ => Change::None,
         }
@@ -285,9 +312,10 @@ impl Client {
 
     /// True once when the target has been silent for longer than it promised.
     pub(crate) fn is_silent_too_long(&self, now_us: i64) -> bool {
-        let is_listening = self.state == State::Ready && self.appetite == Appetite::All;
+        let is_open = matches!(self.state, State::Asking | State::Ready);
+        let is_listening = is_open && self.appetite == Appetite::All && !self.is_stalled;
         let limit_us = self.speaker.silence_limit_us().filter(|_| is_listening && !self.has_unread);
-        limit_us.is_some_and(|limit_us| now_us - self.heard_us > limit_us)
+        limit_us.is_some_and(|limit_us| now_us.saturating_sub(self.heard_us) > limit_us)
     }
 
     /// Drops a connection that has gone silent.
@@ -309,7 +337,9 @@ impl Client {
             // What it wants again was last there when it last heard something.
             self.wanted_since_us = self.heard_us;
         }
-        let mut stay_away = Some(Duration::ZERO);
+        // What was said in a conversation holds for its end.
+        let is_told = was != State::Joining;
+        let mut stay_away = Some(if is_told { self.speaker.stays_away() } else { Duration::ZERO });
         match loss {
             Loss::Broken(what) if was == State::Joining => {
                 counts.refused += 1;

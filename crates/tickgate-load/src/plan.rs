@@ -23,10 +23,17 @@ pub(crate) struct Plan {
     /// What clients draw from, the most popular first.
     pub(crate) symbols: Vec<Arc<str>>,
     conducts: Vec<Arc<Conduct>>,
+    /// What was found out that should be known when reading the report.
+    pub(crate) remarks: Vec<String>,
 }
 
 impl Plan {
-    pub(crate) fn new(scenario: Scenario, target: Target, symbols: Vec<Arc<str>>) -> Self {
+    pub(crate) fn new(
+        scenario: Scenario,
+        target: Target,
+        symbols: Vec<Arc<str>>,
+        remarks: Vec<String>,
+    ) -> Self {
         let speaks = scenario.target.speaks;
         let request = |group: &Group| {
             wire::handshake_request(&target.host, &target.path, subprotocol(speaks, group))
@@ -37,6 +44,7 @@ impl Plan {
             symbols,
             conducts: scenario.clients.iter().map(|group| Conduct::of(group).into()).collect(),
             scenario,
+            remarks,
         }
     }
 

@@ -9,8 +9,10 @@ pub(crate) enum Timer {
     Connect,
     /// Gives a connection up that is not open by then, or not closed after it said goodbye.
     GiveUp,
-    /// Reads a little, being slow, or reads on after a stall.
+    /// Reads a little, being slow.
     Read,
+    /// Reads on after a stall.
+    Resume,
     /// Acknowledges, or attacks.
     Act,
     /// Publishes.
@@ -32,7 +34,7 @@ pub(crate) struct Due {
     pub(crate) connection: u64,
 }
 
-/// Timers in order of time; each client has at most one of each kind a connection.
+/// Timers in order of time. Those of a connection that is over do nothing when they fire.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<Due>>,

@@ -89,9 +89,10 @@ impl Timings {
         }
     }
 
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.histograms.iter_mut().for_each(Histogram::reset);
+    /// Adds one of another's times.
+    pub fn add_only(&mut self, timing: Timing, other: &Self) {
+        let sum = &mut self.histograms[timing as usize];
+        sum.add(other.of(timing)).expect("both have the same bounds");
     }
 
     /// The spread of one of them; `None` when nothing was recorded.

@@ -56,6 +56,11 @@ pub struct Report {
     pub own: Own,
     /// The server, where it could be read.
     pub server: Option<Server>,
+    /// Healthy clients that were not ready at the window's end, those that come and go by
+    /// themselves only as far as they are more than a tenth.
+    pub absent: u32,
+    /// Violations before and after the window.
+    pub violations_outside: u64,
     /// What broke the protocol, the first of them in full.
     pub violations: Vec<ViolationReport>,
     /// Comparison with the gateway's own answer after the window.
@@ -242,7 +247,8 @@ pub struct Comparison {
     pub clients: u32,
     /// States of the same symbol, channel and sequence that were compared.
     pub compared: u64,
-    /// Of them, those that differ.
+    /// Of them, those that differ; and symbols' channels in which a client was behind by more than
+    /// a second at the end.
     pub differing: u64,
     /// Symbols' channels for which no sequence was seen on both sides.
     pub without_match: u64,

@@ -39,6 +39,14 @@ impl Report {
         if violations > 0 {
             reasons.push(format!("{} of the protocol", units::counted(violations, "violation")));
         }
+        if self.absent > 0 {
+            let absent = units::counted(self.absent.into(), "client");
+            reasons.push(format!("{absent} not ready at the end"));
+        }
+        let refused = self.healthy.counts.commands_refused;
+        if refused > 0 {
+            reasons.push(format!("{} refused", units::counted(refused, "sound command")));
+        }
         let differing = self.comparison.as_ref().map_or(0, |comparison| comparison.differing);
         if differing > 0 {
             let states = units::counted(differing, "state");
@@ -58,11 +66,12 @@ impl Report {
         self.outcome() == Outcome::Passed
     }
 
-    /// Violations of all clients, those that are not judged otherwise included.
+    /// Violations of all clients, those that are not judged otherwise included: as many as the
+    /// window had and what lies outside it had.
     #[must_use]
     pub fn violation_count(&self) -> u64 {
         let groups = self.groups.iter().map(|group| group.figures.counts.violations).sum();
-        self.healthy.counts.violations.max(groups)
+        self.healthy.counts.violations.max(groups) + self.violations_outside
     }
 }
 

@@ -96,6 +96,8 @@ pub(crate) fn full() -> Report {
             resident_bytes_per_hour: Some(3_250_586.0),
             ticks_per_second: Some(50_000.0),
         }),
+        absent: 0,
+        violations_outside: 0,
         violations: vec![
             ViolationReport {
                 at_s: 11.3,
@@ -318,6 +320,8 @@ pub(crate) fn bare() -> Report {
             delay: None,
         },
         server: None,
+        absent: 0,
+        violations_outside: 0,
         violations: Vec::new(),
         comparison: None,
         events: Vec::new(),

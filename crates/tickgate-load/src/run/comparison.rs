@@ -3,8 +3,8 @@
 //! The clients chosen ask for every change as it happens, on the connections that were loaded, and
 //! note what they hold at each sequence. A *witness*, a new connection of the client library, does
 //! the same for the same symbols. Where both saw the same sequence of a symbol's channel the fields
-//! must be equal: an update that was lost, torn or applied to the wrong state at any time of the
-//! run would show.
+//! must be equal: what was torn or applied to the wrong state, and is still held, would show. And
+//! what the witness was told a second before the end everybody must hold: who was forgotten shows.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,13 +18,16 @@ use tickgate_protocol::{channel::Channel, number::Decimal};
 
 use super::swarms::Swarms;
 use crate::{
-    report::Comparison,
+    report::{Comparison, ViolationReport},
     speaker::Seen,
     swarm::{Note, Order},
 };
 
 /// How long both sides note.
 const LENGTH: Duration = Duration::from_secs(3);
+
+/// Longest that an update may take to everybody, at the end.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// Most states that the witness notes.
 const WITNESS_LIMIT: usize = 200_000;
@@ -37,27 +40,37 @@ type Fields = Vec<Option<Decimal>>;
 /// A symbol's channel at a sequence.
 type Place = (Arc<str>, Channel, u64);
 
-/// Compares `clients` clients of the first thread with the gateway's own answer.
-pub(super) fn compare(swarms: &mut Swarms, url: &str, clients: u32) -> Result<Comparison> {
+/// Compares `clients` clients of the first thread with the gateway's own answer. What broke the
+/// protocol meanwhile is added to `violations`.
+pub(super) fn compare(
+    swarms: &mut Swarms,
+    url: &str,
+    clients: u32,
+    violations: &mut Vec<ViolationReport>,
+) -> Result<Option<Comparison>> {
     swarms.order(0, Order::BeginComparison { clients })?;
-    let symbols = swarms.next_matching(|note| match note {
+    let symbols = swarms.next_matching(violations, |note| match note {
         Note::Comparing(symbols) => Some(symbols),
         _ => None,
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let witness = runtime.block_on(witness(url, &symbols));
     swarms.order(0, Order::EndComparison)?;
-    let noted = swarms.next_matching(|note| match note {
-        Note::Compared(noted) => Some(noted),
+    let (noted, mut untold) = swarms.next_matching(violations, |note| match note {
+        Note::Compared(noted, untold) => Some((noted, untold)),
         _ => None,
     })?;
-    Ok(judge(&witness?, &noted))
+    violations.append(&mut untold);
+    // Where nobody suits (all are hostile, slow, or wildcards) there is nothing to compare.
+    Ok(if noted.is_empty() { None } else { Some(judge(&witness?, &noted)) })
 }
 
 /// What the gateway says to a fresh client: fields by symbol, channel and sequence.
 #[derive(Debug, Default)]
 struct Witness {
     states: HashMap<Place, Fields>,
+    /// Newest sequence of each symbol's channel a second before the end: whoever listens holds it.
+    settled: HashMap<(Arc<str>, Channel), u64>,
 }
 
 async fn witness(url: &str, symbols: &[Arc<str>]) -> Result<Witness> {
@@ -71,8 +84,12 @@ async fn witness(url: &str, symbols: &[Arc<str>]) -> Result<Witness> {
     let mut updates = client.subscribe(interest).await.context("the witness cannot subscribe")?;
     let end = tokio::time::Instant::now() + LENGTH;
     while let Ok(Some(update)) = tokio::time::timeout_at(end, updates.next()).await {
+        let Some(((symbol, channel, sequence), fields)) = state(update) else { continue };
+        if tokio::time::Instant::now() + SETTLING <= end {
+            witness.settled.insert((Arc::clone(&symbol), channel), sequence);
+        }
         if witness.states.len() < WITNESS_LIMIT {
-            witness.states.extend(state(update));
+            witness.states.insert((symbol, channel, sequence), fields);
         }
     }
     client.close().await;
@@ -115,32 +132,50 @@ fn judge(witness: &Witness, noted: &[(u32, Vec<Seen>)]) -> Comparison {
     let mut comparison = Comparison { clients, ..Comparison::default() };
     for (client, seen) in noted {
         let mut matched = HashSet::new();
-        let mut channels = HashSet::new();
+        let mut newest = HashMap::new();
         for seen in seen {
-            let channel = (&seen.symbol, seen.channel);
-            channels.insert(channel);
+            let channel = (Arc::clone(&seen.symbol), seen.channel);
+            newest.insert(channel.clone(), seen.sequence);
             let key = (Arc::clone(&seen.symbol), seen.channel, seen.sequence);
             let Some(told) = witness.states.get(&key) else { continue };
             matched.insert(channel);
             comparison.compared += 1;
             // Sequence 0 is a symbol without a state: its flags may be absent on either side.
             if seen.sequence > 0 && *told != seen.fields {
-                comparison.differing += 1;
-                if comparison.differences.len() < DIFFERENCES_TOLD {
-                    comparison.differences.push(format!(
+                differs(&mut comparison, || {
+                    format!(
                         "client {client}, {} {} at sequence {}: holds {}, the gateway says {}",
                         seen.symbol,
                         seen.channel.name(),
                         seen.sequence,
                         words(&seen.fields),
                         words(told),
-                    ));
-                }
+                    )
+                });
             }
         }
-        comparison.without_match += (channels.len() - matched.len()) as u64;
+        comparison.without_match += (newest.len() - matched.len()) as u64;
+        for ((symbol, channel), sequence) in newest {
+            let settled = witness.settled.get(&(Arc::clone(&symbol), channel));
+            if let Some(settled) = settled.filter(|settled| sequence < **settled) {
+                differs(&mut comparison, || {
+                    format!(
+                        "client {client}, {symbol} {}: stays at sequence {sequence}, the gateway \
+                         said {settled} a second before",
+                        channel.name(),
+                    )
+                });
+            }
+        }
     }
     comparison
+}
+
+fn differs(comparison: &mut Comparison, words: impl FnOnce() -> String) {
+    comparison.differing += 1;
+    if comparison.differences.len() < DIFFERENCES_TOLD {
+        comparison.differences.push(words());
+    }
 }
 
 fn words(fields: &[Option<Decimal>]) -> String {
@@ -161,7 +196,8 @@ mod tests {
         let state = |seen: &Seen| {
             ((Arc::clone(&seen.symbol), seen.channel, seen.sequence), seen.fields.clone())
         };
-        Witness { states: states.iter().map(state).collect() }
+        let settled = states.iter().map(|s| ((Arc::clone(&s.symbol), s.channel), s.sequence));
+        Witness { states: states.iter().map(state).collect(), settled: settled.collect() }
     }
 
     #[test]
@@ -175,6 +211,15 @@ mod tests {
         assert_eq!((comparison.clients, comparison.compared), (2, 2));
         assert_eq!((comparison.differing, comparison.without_match), (1, 1));
         let told = "client 9, A quote at sequence 3: holds 1.03 nil, the gateway says 1.02 nil";
+        assert_eq!(comparison.differences, [told]);
+    }
+
+    #[test]
+    fn a_client_that_stays_behind_differs() {
+        let witness = witness(&[seen("A", 1, 100), seen("A", 9, 102)]);
+        let comparison = judge(&witness, &[(4, vec![seen("A", 1, 100)])]);
+        assert_eq!((comparison.compared, comparison.differing), (1, 1));
+        let told = "client 4, A quote: stays at sequence 1, the gateway said 9 a second before";
         assert_eq!(comparison.differences, [told]);
     }
 }

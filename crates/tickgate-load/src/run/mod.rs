@@ -22,7 +22,7 @@ use self::{
 use crate::{
     clock::Clock,
     directory::Directory,
-    measure::{Counts, Spread, Tally, Timing},
+    measure::{Counts, Tally, Timing},
     plan::{Plan, subprotocol},
     preflight,
     progress::Phase,
@@ -85,7 +85,7 @@ fn prepare(scenario: Scenario) -> Result<(Plan, Clock)> {
     let subprotocol = subprotocol(scenario.target.speaks, &scenario.clients[0]);
     let target = preflight::check(&url, subprotocol, scenario.most_clients())?;
     let mut symbols = scenario.target.symbols.clone();
-    let mut ahead_us = 0;
+    let (mut ahead_us, mut remarks) = (0, Vec::new());
     if scenario.target.speaks == Speaks::Tickgate {
         let directory = Directory::ask(target.address, &url.parse()?)?;
         if symbols.is_empty() {
@@ -93,14 +93,21 @@ fn prepare(scenario: Scenario) -> Result<(Plan, Clock)> {
         }
         // On one machine there is one clock.
         if !target.address.ip().is_loopback() {
-            ahead_us = directory.clock_ahead_us.0;
+            let (ahead, within) = directory.clock_ahead_us;
+            ahead_us = ahead;
+            remarks.push(format!(
+                "the target's clock was {:.3} ms ahead of this machine's, to within {:.3} ms; that is \
+                 taken out of all times, and what it drifts during the run is not",
+                ahead as f64 / 1e3,
+                within as f64 / 1e3,
+            ));
         }
     }
     if symbols.is_empty() {
         symbols = (1..=scenario.target.made_up_symbols).map(|n| format!("SYM{n:04}")).collect();
     }
     let symbols = symbols.into_iter().map(Into::into).collect();
-    Ok((Plan::new(scenario, target, symbols), Clock::start(ahead_us)))
+    Ok((Plan::new(scenario, target, symbols, remarks), Clock::start(ahead_us)))
 }
 
 fn carry_out(plan: Arc<Plan>, clock: Clock, audience: &mut dyn Audience) -> Result<Report> {
@@ -113,29 +120,35 @@ fn carry_out(plan: Arc<Plan>, clock: Clock, audience: &mut dyn Audience) -> Resu
         clock,
         audience,
         clients: 0,
+        ready: 0,
+        opening: Tally::default(),
+        violations_outside: 0,
     };
-    let opening = run.connect()?;
+    run.connect()?;
     let began_at_us = run.clock.unix_us();
     let (mut events, mut steps) = (Vec::new(), None);
     match run.plan.scenario.ramp {
         Some(ramp) => steps = Some(run.climb(ramp)?),
         None => events = run.watch()?,
     }
-    let comparison = run.compare()?;
     let plan = Arc::clone(&run.plan);
     let scenario = &plan.scenario;
     let healthy = run.sums.healthy(scenario);
     let mut invalid = run.sums.invalid(&healthy);
-    let mut remarks = run.sums.remarks();
-    if let Some(comparison) = &comparison
-        && comparison.compared == 0
-    {
-        remarks.push("no state could be compared with the gateway's own answer".to_owned());
+    let mut remarks = run.sums.remarks(&healthy);
+    remarks.extend(run.plan.remarks.iter().cloned());
+    let absent = run.sums.absent(scenario);
+    let comparison = run.compare().unwrap_or_else(|error| {
+        invalid.push(format!("could not be compared with the gateway's own answer: {error:#}"));
+        None
+    });
+    if comparison.as_ref().is_some_and(|comparison| comparison.compared == 0) {
+        invalid.push("no state could be compared with the gateway's own answer".to_owned());
     }
     // A ramp is over when an objective breaks, and that is not a failure.
     let objectives = match steps {
         Some(_) => Vec::new(),
-        None => run.objectives.judge(&healthy),
+        None => run.objectives.judge(&run.judged(&healthy)),
     };
     if let Some(steps) = &steps
         && steps.held.is_none()
@@ -146,7 +159,7 @@ fn carry_out(plan: Arc<Plan>, clock: Clock, audience: &mut dyn Audience) -> Resu
         version: VERSION,
         generator: concat!("tickgate-load ", env!("CARGO_PKG_VERSION")).to_owned(),
         began_at_us,
-        opening,
+        opening: run.opening.timings.spread(Timing::Ready),
         window_s: run.sums.length().as_secs_f64(),
         machine: Machine::this(),
         healthy: Figures::of(&healthy.counts, &healthy.timings),
@@ -154,6 +167,8 @@ fn carry_out(plan: Arc<Plan>, clock: Clock, audience: &mut dyn Audience) -> Resu
         curves: sums::curves(&healthy),
         own: run.sums.own(scenario.run.threads),
         server: run.served.report(run.sums.frames()),
+        absent,
+        violations_outside: run.violations_outside,
         violations: run.violations(began_at_us),
         seconds: std::mem::take(&mut run.sums.seconds),
         scenario: scenario.clone(),
@@ -176,28 +191,54 @@ struct Run<'a> {
     audience: &'a mut dyn Audience,
     /// Clients there are.
     clients: u32,
+    /// Clients that were ready when last looked at.
+    ready: u32,
+    /// Until when healthy clients were ready before the window.
+    opening: Tally,
+    /// Violations outside the window, of all but hostile clients.
+    violations_outside: u64,
 }
 
 impl Run<'_> {
-    /// Connects everybody, waits until they are ready, and warms up. Returns how long healthy clients
-    /// took to be.
-    fn connect(&mut self) -> Result<Option<Spread>> {
+    /// Connects everybody, waits until they are ready, and warms up.
+    fn connect(&mut self) -> Result<()> {
         let ramp = self.plan.scenario.ramp;
         for at in 0..self.plan.scenario.clients.len() {
             let count = self.plan.scenario.clients[at].count;
             let count = ramp.filter(|_| at == 0).map_or(count, |ramp| ramp.from);
             self.grow(at, count)?;
         }
-        let opening = self.become_ready()?;
+        self.become_ready()?;
         let of = whole_seconds(self.plan.scenario.run.warm_up_s);
         for second in 0..of {
             let (elapsed_s, of_s) = (second.into(), of.into());
             self.audience.phase(&Phase::WarmUp { elapsed_s, of_s });
             let moment = self.swarms.next_second()?;
-            self.sums.violations.extend(moment.violations);
+            self.pass(moment);
         }
         self.served.begin();
-        Ok(opening)
+        Ok(())
+    }
+
+    /// Takes a second that is not part of the window: only what broke the protocol counts.
+    fn pass(&mut self, moment: Moment) {
+        let groups = self.plan.scenario.clients.iter().zip(&moment.groups);
+        let violations = groups.filter(|(group, _)| !group.hostile);
+        self.violations_outside +=
+            violations.map(|(_, (tally, _, _))| tally.counts.violations).sum::<u64>();
+        self.ready = moment.ready();
+        self.sums.violations.extend(moment.violations);
+    }
+
+    /// What objectives are judged by: the window, and for how long clients took to be ready the
+    /// opening where the window has none that did.
+    fn judged(&self, healthy: &Tally) -> Tally {
+        let mut judged = healthy.clone();
+        if judged.timings.of(Timing::Ready).is_empty() {
+            judged.timings.add_only(Timing::Ready, &self.opening.timings);
+        }
+        judged.counts.violations += self.violations_outside;
+        judged
     }
 
     fn grow(&mut self, group: usize, count: u32) -> Result<()> {
@@ -206,23 +247,24 @@ impl Run<'_> {
     }
 
     /// Waits until everybody is ready who can be expected to.
-    fn become_ready(&mut self) -> Result<Option<Spread>> {
+    fn become_ready(&mut self) -> Result<()> {
         let run = &self.plan.scenario.run;
         let connecting_s = f64::from(self.clients) / run.connects_per_second;
         let patience = whole_seconds(run.ready_within_s + connecting_s);
-        let (mut told, mut opening) = (Counts::default(), Tally::default());
+        let mut told = Counts::default();
         for _ in 0..patience {
             let moment = self.swarms.next_second()?;
             for (tally, _, _) in &moment.groups {
                 told.add(&tally.counts);
             }
-            opening.add(&healthy_of(&self.plan.scenario, &moment));
+            let healthy = healthy_of(&self.plan.scenario, &moment);
+            self.opening.timings.add_only(Timing::Ready, &healthy.timings);
             let (ready, of) = (moment.ready(), self.clients);
             self.audience.phase(&Phase::Connecting { ready, of });
-            let is_ready = is_ready(&self.plan.scenario, &moment);
-            self.sums.violations.extend(moment.violations);
+            let is_ready = is_ready(&self.plan.scenario, &moment, self.clients);
+            self.pass(moment);
             if is_ready {
-                return Ok(opening.timings.spread(Timing::Ready));
+                return Ok(());
             }
             let clients = self.clients;
             if told.refused > u64::from(clients) * 3 {
@@ -240,7 +282,7 @@ impl Run<'_> {
     fn watch(&mut self) -> Result<Vec<EventReport>> {
         let length = whole_seconds(self.plan.scenario.run.duration_s);
         let mut events = Vec::new();
-        let mut ready = 0;
+        let mut ready = self.ready;
         for second in 0..length {
             let (elapsed_s, of_s) = (second.into(), length.into());
             self.audience.phase(&Phase::Window { elapsed_s, of_s });
@@ -252,15 +294,14 @@ impl Run<'_> {
             for (ready_before, event) in &mut events {
                 let passed = f64::from(second + 1) - event.at_s;
                 // It takes a second for the loss itself to show.
-                if event.recovered_after_s.is_none()
-                    && passed > 1.0
-                    && moment.ready() >= *ready_before
-                {
+                let is_back = f64::from(moment.ready()) >= BACK_SHARE * f64::from(*ready_before);
+                if event.recovered_after_s.is_none() && passed > 1.0 && is_back {
                     event.recovered_after_s = Some(passed);
                 }
             }
             ready = moment.ready();
         }
+        self.ready = ready;
         Ok(events.into_iter().map(|(_, event)| event).collect())
     }
 
@@ -315,7 +356,10 @@ impl Run<'_> {
             return Ok(None);
         }
         self.audience.phase(&Phase::Comparing);
-        comparison::compare(&mut self.swarms, &scenario.target.url, clients).map(Some)
+        let violations = &mut self.sums.violations;
+        let url = &scenario.target.url;
+        let comparison = comparison::compare(&mut self.swarms, url, clients, violations)?;
+        Ok(comparison)
     }
 
     /// Violations in full, their times counted from the window's beginning.
@@ -331,15 +375,19 @@ fn healthy_of(scenario: &Scenario, moment: &Moment) -> Tally {
     sums::healthy(scenario, moment.groups.iter().map(|(tally, _, _)| tally))
 }
 
-fn is_ready(scenario: &Scenario, moment: &Moment) -> bool {
-    scenario.clients.iter().zip(&moment.groups).all(|(group, (_, clients, ready))| {
-        let share = match group.lifetime_s {
-            _ if group.hostile => 0.0,
-            Some(_) => READY_SHARE,
-            None => 1.0,
-        };
-        f64::from(*ready) >= f64::from(*clients) * share
-    })
+/// True when everybody is ready who can be expected to be, of `ordered` clients. Threads that have
+/// not taken an order yet have fewer.
+fn is_ready(scenario: &Scenario, moment: &Moment, ordered: u32) -> bool {
+    let there: u32 = moment.groups.iter().map(|(_, clients, _)| clients).sum();
+    there == ordered
+        && scenario.clients.iter().zip(&moment.groups).all(|(group, (_, clients, ready))| {
+            let share = match group.lifetime_s {
+                _ if group.hostile => 0.0,
+                Some(_) => READY_SHARE,
+                None => 1.0,
+            };
+            f64::from(*ready) >= f64::from(*clients) * share
+        })
 }
 
 fn whole_seconds(seconds: f64) -> u32 {

@@ -16,8 +16,15 @@ impl Run<'_> {
         let mut steps: Vec<RampStep> = Vec::new();
         let mut clients = ramp.from;
         loop {
-            self.swarms.next_second()?;
-            let step = self.step(clients, whole_seconds(ramp.every_s))?;
+            let moment = self.swarms.next_second()?;
+            self.pass(moment);
+            let (step, limits) = self.step(clients, whole_seconds(ramp.every_s))?;
+            if let Some(limit) = limits.first() {
+                return Ok(ended(
+                    steps,
+                    &format!("at {clients} clients it was the load's own: {limit}"),
+                ));
+            }
             let is_kept = step.objectives.iter().all(|verdict| verdict.is_kept);
             steps.push(step);
             if !is_kept {
@@ -35,7 +42,8 @@ impl Run<'_> {
         }
     }
 
-    fn step(&mut self, clients: u32, seconds: u32) -> Result<RampStep> {
+    /// Watches a step; what of the load's own limits it met comes with it.
+    fn step(&mut self, clients: u32, seconds: u32) -> Result<(RampStep, Vec<String>)> {
         let plan = std::sync::Arc::clone(&self.plan);
         let mut sums = Sums::new(&plan.scenario);
         let before = self.served.last();
@@ -46,12 +54,13 @@ impl Run<'_> {
             sums.add(&plan.scenario, &moment, Rates::default());
         }
         let healthy = sums.healthy(&plan.scenario);
-        Ok(RampStep {
+        let step = RampStep {
             clients,
             figures: Figures::of(&healthy.counts, &healthy.timings),
             server_cores: self.served.cores_since(before),
             objectives: self.objectives.judge(&healthy),
-        })
+        };
+        Ok((step, sums.invalid(&healthy)))
     }
 }
 

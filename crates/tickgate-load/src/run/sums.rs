@@ -11,7 +11,7 @@ use crate::{
     scenario::Scenario,
 };
 
-/// A second in which the busiest thread had more than this share of its core may show the load's
+/// A second of which a thread ran, or waited for a core, more than this share may show the load's
 /// own limit instead of the server's.
 const BUSY_LIMIT: f64 = 0.9;
 
@@ -26,13 +26,15 @@ const POINTS_A_HALVING: u32 = 5;
 
 /// What the seconds of a window add up to.
 pub(super) struct Sums {
-    /// Each group's measures, and its clients at the end.
-    groups: Vec<(Tally, u32)>,
+    /// Each group's measures, its clients at the end and those of them that were ready.
+    groups: Vec<(Tally, u32, u32)>,
     pub(super) seconds: Vec<Second>,
     began_at: Option<u64>,
     length: Duration,
     cpu: Option<Duration>,
     busiest: Vec<f64>,
+    /// The same with the time that they waited for a core.
+    pressed: Vec<f64>,
     waited: Duration,
     delay_us: Option<Histogram<u64>>,
     pub(super) violations: Vec<ViolationReport>,
@@ -41,12 +43,13 @@ pub(super) struct Sums {
 impl Sums {
     pub(super) fn new(scenario: &Scenario) -> Self {
         Self {
-            groups: scenario.clients.iter().map(|_| (Tally::default(), 0)).collect(),
+            groups: scenario.clients.iter().map(|_| (Tally::default(), 0, 0)).collect(),
             seconds: Vec::new(),
             began_at: None,
             length: Duration::ZERO,
             cpu: None,
             busiest: Vec::new(),
+            pressed: Vec::new(),
             waited: Duration::ZERO,
             delay_us: None,
             violations: Vec::new(),
@@ -57,14 +60,15 @@ impl Sums {
     pub(super) fn add(&mut self, scenario: &Scenario, moment: &Moment, rates: Rates) -> Second {
         let began_at = *self.began_at.get_or_insert(moment.through - 1);
         self.length += moment.length;
-        for (sum, (tally, clients, _)) in self.groups.iter_mut().zip(&moment.groups) {
+        for (sum, (tally, clients, ready)) in self.groups.iter_mut().zip(&moment.groups) {
             sum.0.add(tally);
-            sum.1 = *clients;
+            (sum.1, sum.2) = (*clients, *ready);
         }
         if let Some(cpu) = moment.cpu {
             *self.cpu.get_or_insert_default() += cpu;
         }
         self.busiest.extend(moment.busiest);
+        self.pressed.extend(moment.pressed);
         self.waited += moment.waited;
         match &mut self.delay_us {
             Some(sum) => sum.add(&moment.delay_us).expect("both have the same bounds"),
@@ -92,13 +96,13 @@ impl Sums {
 
     /// Healthy clients together; violations of all that play by the rules.
     pub(super) fn healthy(&self, scenario: &Scenario) -> Tally {
-        healthy(scenario, self.groups.iter().map(|(tally, _)| tally))
+        healthy(scenario, self.groups.iter().map(|(tally, _, _)| tally))
     }
 
     /// Each group.
     pub(super) fn groups(&self, scenario: &Scenario) -> Vec<GroupFigures> {
         let groups = scenario.clients.iter().zip(&self.groups);
-        let figures = groups.map(|(group, (tally, clients))| GroupFigures {
+        let figures = groups.map(|(group, (tally, clients, _))| GroupFigures {
             name: group.name.clone(),
             clients: *clients,
             is_healthy: group.is_healthy(),
@@ -109,7 +113,7 @@ impl Sums {
 
     /// Frames that all clients received.
     pub(super) fn frames(&self) -> u64 {
-        self.groups.iter().map(|(tally, _)| tally.counts.frames).sum()
+        self.groups.iter().map(|(tally, _, _)| tally.counts.frames).sum()
     }
 
     /// What the load itself took.
@@ -129,18 +133,30 @@ impl Sums {
         }
     }
 
+    /// Healthy clients that are not ready at the end; of those that come and go by themselves the
+    /// part above a tenth.
+    pub(super) fn absent(&self, scenario: &Scenario) -> u32 {
+        let groups = scenario.clients.iter().zip(&self.groups);
+        let absent =
+            groups.filter(|(group, _)| group.is_healthy()).map(|(group, (_, all, ready))| {
+                let expected = if group.lifetime_s.is_some() { all - all / 10 } else { *all };
+                expected.saturating_sub(*ready)
+            });
+        absent.sum()
+    }
+
     /// Why the figures are worthless; empty is what it should be.
     pub(super) fn invalid(&self, healthy: &Tally) -> Vec<String> {
         let mut invalid = Vec::new();
-        if healthy.counts.frames == 0 {
-            invalid.push("no healthy client received a frame".to_owned());
+        if healthy.counts.updates == 0 {
+            invalid.push("no healthy client received an update: is the feed running?".to_owned());
         }
-        let busy = self.busiest.iter().filter(|share| **share > BUSY_LIMIT).count();
-        if busy as f64 > BUSY_SECONDS * self.busiest.len() as f64 {
+        let busy = self.pressed.iter().filter(|share| **share > BUSY_LIMIT).count();
+        if busy as f64 > BUSY_SECONDS * self.pressed.len() as f64 {
             invalid.push(format!(
-                "a thread of the load was busy for more than {BUSY_LIMIT} of a core in {busy} of {} \
+                "a thread of the load ran or waited for a core for more than {BUSY_LIMIT} of the time in {busy} of {} \
                  seconds: the load may be the limit; give it more threads, cores or machines",
-                self.busiest.len(),
+                self.pressed.len(),
             ));
         }
         let p99 = |histogram: &Histogram<u64>| histogram.value_at_quantile(0.99);
@@ -157,16 +173,28 @@ impl Sums {
     }
 
     /// What should be known about the machine.
-    pub(super) fn remarks(&self) -> Vec<String> {
-        let share = self.waited.as_secs_f64() / self.length.as_secs_f64().max(1.0);
-        if share < 0.05 {
-            return Vec::new();
+    pub(super) fn remarks(&self, healthy: &Tally) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if self.busiest.is_empty() {
+            let what =
+                "how busy the load's threads were is not known: no /proc/thread-self/schedstat";
+            remarks.push(what.to_owned());
         }
-        let percent = share * 100.0;
-        vec![format!(
-            "a thread of the load waited for a core for {percent:.0} % of the window: other \
-             processes, or the server itself, share the machine's cores"
-        )]
+        if healthy.counts.feed_stale > 0 {
+            remarks.push(format!(
+                "clients were told that the feed is stale, {} times in all",
+                healthy.counts.feed_stale
+            ));
+        }
+        let share = self.waited.as_secs_f64() / self.length.as_secs_f64().max(1.0);
+        if share >= 0.05 {
+            let percent = share * 100.0;
+            remarks.push(format!(
+                "a thread of the load waited for a core for {percent:.0} % of the window: other \
+                 processes, or the server itself, share the machine's cores"
+            ));
+        }
+        remarks
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use hdrhistogram::Histogram;
 use mio::Waker;
 
@@ -28,6 +28,9 @@ const ORDERS: usize = 64;
 /// Intervals of each thread that may wait for the controller; past it the next interval covers
 /// more seconds.
 const NOTES: usize = 4;
+
+/// Seconds by which a thread may be ahead of another.
+const AHEAD_LIMIT: usize = 30;
 
 /// A thread that has told nothing for so long hangs.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -60,6 +63,8 @@ pub(super) struct Moment {
     pub(super) groups: Vec<(Tally, u32, u32)>,
     /// Share of a core of the busiest thread, where the kernel says.
     pub(super) busiest: Option<f64>,
+    /// The same with the time that they waited for a core.
+    pub(super) pressed: Option<f64>,
     /// CPU time of all threads.
     pub(super) cpu: Option<Duration>,
     /// Longest time that a thread waited for a core.
@@ -130,17 +135,27 @@ impl Swarms {
                 return Ok(self.moment(over));
             }
             match self.next_note()? {
-                Note::Interval(interval) => self.waiting[interval.thread].push_back(*interval),
+                Note::Interval(interval) => {
+                    let waiting = &mut self.waiting[interval.thread];
+                    waiting.push_back(*interval);
+                    ensure!(waiting.len() < AHEAD_LIMIT, "a thread of the load hangs");
+                }
                 Note::Failed(error) => return Err(error.context("a thread of the load failed")),
-                Note::Comparing(_) | Note::Compared(_) => {}
+                Note::Comparing(_) | Note::Compared(..) => {}
             }
         }
     }
 
-    /// Waits for a note that `take` wants; seconds that pass meanwhile are forgotten.
-    pub(super) fn next_matching<T>(&mut self, take: impl Fn(Note) -> Option<T>) -> Result<T> {
+    /// Waits for a note that `take` wants; seconds that pass meanwhile are forgotten, but for their
+    /// violations, which are added to `violations`.
+    pub(super) fn next_matching<T>(
+        &mut self,
+        violations: &mut Vec<ViolationReport>,
+        take: impl Fn(Note) -> Option<T>,
+    ) -> Result<T> {
         loop {
             match self.next_note()? {
+                Note::Interval(mut interval) => violations.append(&mut interval.violations),
                 Note::Failed(error) => return Err(error.context("a thread of the load failed")),
                 note => {
                     if let Some(taken) = take(note) {
@@ -172,6 +187,7 @@ impl Swarms {
             length: Duration::ZERO,
             groups: (0..groups).map(|_| (Tally::default(), 0, 0)).collect(),
             busiest: None,
+            pressed: None,
             cpu: None,
             waited: Duration::ZERO,
             delay_us: Histogram::new_from(&all[0].delay_us),
@@ -179,8 +195,13 @@ impl Swarms {
         };
         let mut last = vec![None; self.threads.len()];
         for (at, interval) in all.iter_mut().enumerate() {
-            let shares = interval.scheduled.map(|s| s.ran.div_duration_f64(interval.length));
-            moment.busiest = moment.busiest.max_share(shares);
+            let share = |time: Duration| time.div_duration_f64(interval.length);
+            let (ran, pressed) = (
+                interval.scheduled.map(|s| share(s.ran)),
+                interval.scheduled.map(|s| share(s.ran + s.waited)),
+            );
+            moment.busiest = moment.busiest.max_share(ran);
+            moment.pressed = moment.pressed.max_share(pressed);
             if let Some(scheduled) = interval.scheduled {
                 moment.cpu = Some(moment.cpu.unwrap_or_default() + scheduled.ran);
                 moment.waited = moment.waited.max(scheduled.waited);

@@ -116,6 +116,12 @@ impl Scenario {
         for (at, event) in self.events.iter().enumerate() {
             event.check(&format!("events[{at}]"), &names)?;
         }
+        for (at, event) in self.events.iter().enumerate() {
+            let key = format!("events[{at}].at_s");
+            let is_within = event.at_s < run.duration_s.ceil();
+            rule(&key, event.at_s, is_within, "must lie in the window (run.duration_s)")?;
+            rule(&key, event.at_s, self.ramp.is_none(), "means nothing to a ramp")?;
+        }
         let objectives = Objectives::parse(&self.slo).map_err(|error| Invalid {
             key: "slo".to_owned(),
             found: format!("{:?}", self.slo),
@@ -289,6 +295,10 @@ mod tests {
             (
                 "[[events]]\nat_s = 1\ngroups = [\"y\"]\nwhat = { stall = { for_s = 1 } }",
                 "events[0].groups",
+            ),
+            (
+                "[run]\nduration_s = 2\n[[events]]\nat_s = 2\nwhat = { stall = { for_s = 1 } }",
+                "events[0].at_s",
             ),
             (
                 "[[events]]\nat_s = 1\nshare = 1.1\nwhat = { stall = { for_s = 1 } }",

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use rustc_hash::FxHashMap;
@@ -46,7 +47,7 @@ const TAPE_INTERVAL_US: i64 = 100_000;
 /// Coarsest grid on which a gateway may flush, milliseconds (`session.flush_tick_ms`).
 const GRID_LIMIT_MS: u32 = 100;
 
-/// Most states that a client notes for the comparison; later ones are not noted.
+/// Most states that a client notes for the comparison; past it the oldest half is forgotten.
 const SEEN_LIMIT: usize = 20_000;
 
 /// How a client of Tickgate conducts itself; the same for all of a group.
@@ -117,6 +118,8 @@ pub(crate) struct Tickgate {
     /// and one.
     unacknowledged: Option<VecDeque<u64>>,
     silence_limit_us: Option<i64>,
+    /// What `draining` asked for.
+    stays_away: Duration,
     /// Subscribe commands so far, numbered from 1.
     subscribes: u64,
     /// Those whose `ready` has not come.
@@ -149,6 +152,7 @@ impl Tickgate {
             stamp_us: i64::MAX,
             unacknowledged: None,
             silence_limit_us: None,
+            stays_away: Duration::ZERO,
             subscribes: 0,
             unready: BTreeSet::new(),
             resumed: BTreeMap::new(),
@@ -223,7 +227,9 @@ impl Tickgate {
                 )));
             }
             // It closes soon; that is told when it does.
-            Reply::Draining { .. } => {}
+            Reply::Draining { reconnect_after_ms } => {
+                self.stays_away = Duration::from_millis(reconnect_after_ms);
+            }
             Reply::Throttled { .. } => {}
             Reply::Credited { .. } => self.unacknowledged = Some(VecDeque::new()),
             other => tally.violation(format!("an answer to what was not asked: {other:?}")),
@@ -443,8 +449,10 @@ impl Tickgate {
     fn note(&mut self, id: WireId, channel: Channel) {
         let Some(seen) = &mut self.seen else { return };
         let Some(symbol) = self.book.symbol_of(id) else { return };
-        if seen.len() < SEEN_LIMIT {
-            seen.extend(Seen::of(symbol, channel));
+        seen.extend(Seen::of(symbol, channel));
+        // The oldest half goes, since the newest of each is looked at in the end.
+        if seen.len() > SEEN_LIMIT {
+            seen.drain(..SEEN_LIMIT / 2);
         }
     }
 }
@@ -460,7 +468,7 @@ impl Speaker for Tickgate {
         self.decoder = Decoder::new(self.conduct.dialect);
         self.held.clear();
         self.stamp_us = i64::MAX;
-        self.silence_limit_us = None;
+        (self.silence_limit_us, self.stays_away) = (None, Duration::ZERO);
         self.unacknowledged = None;
         self.unready.clear();
         (self.subscribes, self.acknowledged) = (0, 0);
@@ -496,6 +504,10 @@ impl Speaker for Tickgate {
 
     fn silence_limit_us(&self) -> Option<i64> {
         self.silence_limit_us
+    }
+
+    fn stays_away(&self) -> Duration {
+        self.stays_away
     }
 
     fn recent(&self) -> Vec<String> {

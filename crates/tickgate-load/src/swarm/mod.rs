@@ -60,6 +60,9 @@ const COME_BACK_MS: (u64, u64) = (250, 8_000);
 /// Violations that a thread tells in full; the others are counted.
 const VIOLATIONS_TOLD: usize = 10;
 
+/// Between two offers of an interval that the controller has no room for.
+const HAND_OVER_AGAIN: Duration = Duration::from_millis(50);
+
 /// A second in the swarm's unit.
 const SECOND_US: i64 = 1_000_000;
 
@@ -77,7 +80,7 @@ pub(crate) struct Swarm {
     watchlists: Vec<Watchlists>,
     random: ChaCha8Rng,
     timers: Timers,
-    /// Clients with more to read that no event will tell of: each once.
+    /// Clients with more to read that no event will tell of; each once ([`Client::is_queued`]).
     again: Vec<usize>,
     buffer: Vec<u8>,
     /// When the next connection may be begun, microseconds of the clock.
@@ -94,6 +97,8 @@ struct OwnInterval {
     /// Seconds since the run began that are over and told.
     told: u64,
     began_us: i64,
+    /// Not before this is it offered again, microseconds since the run began.
+    again_us: i64,
     scheduled: Option<Scheduled>,
     delay_us: Histogram<u64>,
     violations: Vec<ViolationReport>,
@@ -141,6 +146,7 @@ impl Swarm {
             own: OwnInterval {
                 told: 0,
                 began_us: clock.elapsed_us(),
+                again_us: 0,
                 scheduled: None,
                 delay_us: empty_delay(),
                 violations: Vec::new(),
@@ -193,6 +199,7 @@ impl Swarm {
                 }
             }
             for at in std::mem::take(&mut self.again) {
+                self.clients[at].is_queued = false;
                 self.with(at, |client, buffer, clock, tally| client.read(buffer, clock, tally));
             }
             self.fire();
@@ -208,7 +215,8 @@ impl Swarm {
         if !self.again.is_empty() {
             return Duration::ZERO;
         }
-        let second_us = (self.own.told as i64 + 1) * SECOND_US + self.clock.began_unix_us();
+        let second_us = ((self.own.told as i64 + 1) * SECOND_US).max(self.own.again_us)
+            + self.clock.began_unix_us();
         let next_us = self.timers.next_us().map_or(second_us, |next_us| next_us.min(second_us));
         self.clock.until(next_us).min(LONGEST_WAIT)
     }
@@ -228,10 +236,12 @@ impl Swarm {
         }
         match change {
             Change::None => {}
-            Change::Again => self.again.push(at),
+            Change::Again => self.read_again(at),
             Change::Opened => self.opened(at),
-            Change::Ready => {
-                self.opened(at);
+            Change::Ready { is_opened } => {
+                if is_opened {
+                    self.opened(at);
+                }
                 self.ready(at);
             }
             Change::Left => self.come_anew(at),
@@ -240,6 +250,17 @@ impl Swarm {
                 self.come_back(at, Duration::ZERO);
             }
             Change::Lost { stay_away: None } => {}
+        }
+        // What came with the news was not all: the kernel has told of it already.
+        if matches!(change, Change::Opened | Change::Ready { .. }) && self.clients[at].reads_on() {
+            self.read_again(at);
+        }
+    }
+
+    /// Another turn of reading for a client, after the others had theirs.
+    fn read_again(&mut self, at: usize) {
+        if !std::mem::replace(&mut self.clients[at].is_queued, true) {
+            self.again.push(at);
         }
     }
 
@@ -278,10 +299,6 @@ impl Swarm {
     fn opened(&mut self, at: usize) {
         let plan = Arc::clone(&self.plan);
         let group = &plan.scenario.clients[self.clients[at].group];
-        if self.clients[at].state == State::Ready {
-            // Where an answer came along with the upgrade's it is told only once.
-            return;
-        }
         if group.publishes_per_second > 0.0 {
             let interval = Duration::from_secs_f64(1.0 / group.publishes_per_second);
             let phase = interval.mul_f64(self.random.random());
@@ -357,13 +374,12 @@ impl Swarm {
             Timer::Connect => self.connect(at),
             Timer::GiveUp => self.with(at, |client, _, _, tally| client.give_up(tally)),
             Timer::Read => {
-                // Either its next little, or it reads on after a stall.
-                if self.clients[at].state == State::Ready {
-                    self.ready(at);
-                }
-                if self.clients[at].has_unread() {
-                    self.with(at, |client, buffer, clock, tally| client.read(buffer, clock, tally));
-                }
+                self.set_in(at, Timer::Read, SLOW_READ);
+                self.read_on(at);
+            }
+            Timer::Resume => {
+                self.clients[at].stall(false);
+                self.read_on(at);
             }
             Timer::Act => {
                 self.with(at, |client, _, _, tally| client.say(tally, |s, out| s.act(out)));
@@ -372,10 +388,19 @@ impl Swarm {
                 }
             }
             Timer::Publish => self.publish(at, due.at_us),
-            Timer::Leave => {
+            Timer::Leave if matches!(self.clients[at].state, State::Asking | State::Ready) => {
                 self.set_in(at, Timer::GiveUp, PATIENCE);
                 self.with(at, |client, _, _, tally| client.leave(tally));
             }
+            // It has lost its connection meanwhile, and is on its way back.
+            Timer::Leave => {}
+        }
+    }
+
+    /// Reads what came while it did not read.
+    fn read_on(&mut self, at: usize) {
+        if self.clients[at].has_unread() {
+            self.with(at, |client, buffer, clock, tally| client.read(buffer, clock, tally));
         }
     }
 
@@ -413,16 +438,15 @@ impl Swarm {
                 Order::Grow { group, first, count } => self.grow(group, first, count),
                 Order::Disconnect { groups, share, back_within } => {
                     for at in self.some_of(&groups, share) {
-                        let now_us = self.clock.unix_us();
-                        self.clients[at].break_off(now_us);
+                        self.clients[at].break_off();
                         let wait = back_within.mul_f64(self.random.random());
                         self.set_in(at, Timer::Connect, wait);
                     }
                 }
                 Order::Stall { groups, share, length } => {
                     for at in self.some_of(&groups, share) {
-                        self.clients[at].read_as(Reads::Nothing);
-                        self.set_in(at, Timer::Read, length);
+                        self.clients[at].stall(true);
+                        self.set_in(at, Timer::Resume, length);
                     }
                 }
                 Order::BeginComparison { clients } => self.begin_comparison(clients)?,
@@ -431,8 +455,11 @@ impl Swarm {
                         let client = &mut self.clients[at];
                         (client.number, client.speaker.end_comparison())
                     });
-                    let compared = compared.collect();
-                    self.notes.send(Note::Compared(compared)).context("nobody listens")?;
+                    let note = Note::Compared(
+                        compared.collect(),
+                        std::mem::take(&mut self.own.violations),
+                    );
+                    self.notes.send(note).context("nobody listens")?;
                 }
                 Order::Stop => return Ok(false),
             }
@@ -489,7 +516,7 @@ impl Swarm {
     fn hand_over(&mut self) -> Result<()> {
         let now_us = self.clock.elapsed_us();
         let over = u64::try_from(now_us / SECOND_US).unwrap_or(0);
-        if over <= self.own.told {
+        if over <= self.own.told || now_us < self.own.again_us {
             return Ok(());
         }
         self.look_for_silence();
@@ -514,6 +541,7 @@ impl Swarm {
             }
             Err(TrySendError::Full(Note::Interval(interval))) => {
                 self.take_back(*interval);
+                self.own.again_us = now_us + microseconds(HAND_OVER_AGAIN);
                 Ok(())
             }
             Err(_) => anyhow::bail!("nobody listens"),
@@ -523,7 +551,7 @@ impl Swarm {
     fn group_interval(&mut self, group: usize) -> GroupInterval {
         let members = self.clients.iter().filter(|client| client.group == group);
         let (clients, ready) = members.fold((0, 0), |(clients, ready), client| {
-            (clients + 1, ready + u32::from(client.state == State::Ready))
+            (clients + 1, ready + u32::from(client.is_served()))
         });
         GroupInterval { tally: std::mem::take(&mut self.tallies[group]), clients, ready }
     }
