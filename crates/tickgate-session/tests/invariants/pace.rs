@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use tickgate_checker::{Channel, Command, Dialect, Subscribe};
 use tickgate_protocol::{
     decode::Message,
-    entry::{Entry, Frame},
+    entry::{Entry, Frame, cause},
     number::ABSENT,
     tick::{Reason, Status, StatusChange, TickBody, Trade},
 };
-use tickgate_session::EngineConfig;
+use tickgate_session::{EngineConfig, Now};
 
 use crate::world::{Manners, Told, World};
 
@@ -125,8 +125,41 @@ fn heartbeats_and_statuses_pass_a_spent_budget() {
     let [Frame { entries, .. }] = &frames[..] else { panic!("{frames:?}") };
     let [Entry::Status(status)] = &entries[..] else { panic!("{entries:?}") };
     assert_eq!((status.status, status.reason), (Status::Halted, Reason::News));
+
+    let before = world.clients[0].frames().len();
+    world.pass(100);
+    let Now { monotonic_us, unix_us } = world.now;
+    world.market.set_feed(monotonic_us, unix_us, Status::Stale, &mut world.truth);
+    world.serve(true);
+    let frames = data_frames(&world, before);
+    let [Frame { entries, .. }] = &frames[..] else { panic!("{frames:?}") };
+    let [Entry::Status(status)] = &entries[..] else { panic!("{entries:?}") };
+    assert_eq!((status.id, status.status), (None, Status::Stale));
     let at_us = world.now.monotonic_us;
     assert_eq!(world.finish(at_us).remove(0).verdict.violations, []);
+}
+
+#[test]
+fn what_a_spent_budget_held_up_follows_a_status_that_passed_it() {
+    let mut world = subscribed(Dialect::MessagePack, 25);
+    budget(&mut world, 300);
+    world.run_with(2_000_000, TICK_US, World::requote);
+    // At a tick, when whoever waits is tried again.
+    let before = world.clients[0].frames().len();
+    let halt = StatusChange { status: Status::Halted, reason: Reason::News };
+    world.pass(TICK_US);
+    world.publish([(3, TickBody::Status(halt))]);
+    world.serve(true);
+    let frames = data_frames(&world, before);
+    let [Frame { entries, .. }] = &frames[..] else { panic!("{frames:?}") };
+    assert!(matches!(entries[..], [Entry::Status(_)]), "the budget is spent: {entries:?}");
+
+    let before = world.clients[0].frames().len();
+    world.run_on(3_000_000, TICK_US, 0);
+    let frames = data_frames(&world, before);
+    let entries = frames.iter().map(|frame| frame.entries.len()).sum::<usize>();
+    assert_eq!(entries, 12, "each symbol's last quote: {frames:?}");
+    assert!(frames.iter().all(|frame| frame.cause & cause::BUDGET != 0), "{frames:?}");
 }
 
 #[test]
