@@ -459,3 +459,6 @@ fn limits(config: &EngineConfig) -> Limits {
         symbols: SYMBOLS_PAGE_LIMIT,
     }
 }
+
+#[cfg(test)]
+mod tests;
