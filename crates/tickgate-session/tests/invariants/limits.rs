@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tickgate_checker::{Channel, Dialect, Subscribe, control, websocket::Opcode};
+use tickgate_checker::{Channel, Command, Dialect, Subscribe, control, websocket::Opcode};
 use tickgate_protocol::{
     close::CloseReason,
     command::ErrorCode,
@@ -146,6 +146,10 @@ fn distinct_intervals_up_to_the_limit_are_held() {
     assert_eq!(subscribed(&mut world, 0, &at("S2", "10")).throttle_ms, 10);
     assert_eq!(refused(&mut world, 0, r#"{"op":"subscribe","symbols":["S3"]}"#), full);
     assert_eq!(refused(&mut world, 0, r#"{"op":"throttle","throttle_ms":30}"#), full);
+    assert_eq!(refused(&mut world, 0, r#"{"op":"subscribe","symbols":["*"]}"#), full);
+    // What is not there asks for none.
+    let unknown = subscribed(&mut world, 0, r#"{"op":"subscribe","symbols":["NOSUCH"]}"#);
+    assert_eq!(unknown.rejected.len(), 1);
     // Those held keep theirs, so asking for more of them asks for no interval.
     let more = r#"{"op":"subscribe","symbols":["S1"],"channels":["trade"]}"#;
     assert_eq!(subscribed(&mut world, 0, more).throttle_ms, 20);
@@ -406,6 +410,46 @@ fn what_follows_garbage_is_read_and_thrown_away() {
     assert!(world.ended.is_empty());
     world.run_on(1_300_000, TICK_US, 0);
     assert_eq!(world.ended[0].reason, CloseReason::BadProtocol);
+}
+
+#[test]
+fn a_session_takes_messages_of_its_kind_only() {
+    let mut world = World::new(9, 1, 20, 16, EngineConfig::default());
+    let cases = [
+        (Dialect::MessagePack, Dialect::Json, "takes binary messages only"),
+        (Dialect::Json, Dialect::MessagePack, "takes text messages only"),
+    ];
+    for (client, (dialect, other, expected)) in cases.into_iter().enumerate() {
+        world.open(dialect, 4_096, false, Manners::default());
+        let ping = Command::Ping { id: Some(1) };
+        for (spoken, understood) in [(dialect, true), (other, false)] {
+            let before = world.clients[client].replies().len();
+            world.clients[client].pipe.send(&ping.bytes(spoken, [1, 2, 3, 4]));
+            world.pass(10);
+            world.serve(false);
+            match &world.clients[client].replies().split_off(before)[..] {
+                [.., Reply::Pong { .. }] if understood => {}
+                [.., Reply::Error(refusal)] if !understood => {
+                    assert_eq!(refusal.code, ErrorCode::BadMessage);
+                    assert!(refusal.message.ends_with(expected), "{}", refusal.message);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_answer_to_a_close_has_a_second_to_leave() {
+    let mut world = world(1, EngineConfig::default());
+    let at_us = world.now.monotonic_us;
+    world.clients[0].block_after(at_us, 0);
+    world.clients[0].pipe.send(&control(Opcode::Close, &1_000u16.to_be_bytes(), [1, 2, 3, 4]));
+    world.run_on(990_000, TICK_US, 0);
+    assert!(world.ended.is_empty(), "its answer waits");
+    world.run_on(270_000, TICK_US, 0);
+    let ended: Vec<_> = world.ended.iter().map(|ended| ended.reason).collect();
+    assert_eq!(ended, [CloseReason::ClientLeft]);
 }
 
 #[test]

@@ -241,6 +241,41 @@ fn a_lapped_status_tape_goes_on_at_the_oldest_there_is() {
 }
 
 #[test]
+fn trades_before_a_lapped_status_are_told_before_it_and_no_status_is_skipped() {
+    let mut world = World::new(6, 1, 4, 1_024, EngineConfig::default());
+    world.open(Dialect::MessagePack, 4_096, false, Manners::default());
+    let wanted =
+        Subscribe { channels: Some(vec![Channel::Trade]), ..quotes(&["S3".to_owned()], 25) };
+    world.subscribe(0, wanted);
+    world.run_on(300_000, TICK_US, 0);
+    say(&mut world, &Command::Credit { id: None, frames: Some(1) });
+    let trade = TickBody::Trade(Trade { price: 5, size: 1, flags: 0, trade_id: ABSENT });
+    world.run_with(300_000, TICK_US, |world| world.publish([(3, trade)]));
+    let before = world.clients[0].frames().len();
+    for number in 0..40 {
+        let status = if number % 2 == 0 { Status::Halted } else { Status::Trading };
+        world.publish([(3, TickBody::Status(StatusChange { status, reason: Reason::None }))]);
+        world.run_on(TICK_US, TICK_US, 0);
+    }
+    let now_us = world.now.monotonic_us;
+    world.clients[0].acknowledge(now_us);
+    world.run_on(500_000, TICK_US, 0);
+    let frames = data_frames(&world, before);
+    let mut told = frames.iter().flat_map(|frame| &frame.entries);
+    let trades = told.by_ref().take_while(|entry| matches!(entry, Entry::Trade(_))).count();
+    assert!(trades > 30, "{trades} trades");
+    let statuses: Vec<u64> = told
+        .map(|entry| match entry {
+            Entry::Status(status) => status.status_sequence,
+            other => panic!("{other:?} among the statuses"),
+        })
+        .collect();
+    // The first of the 16 that the small tape holds ended the trades.
+    assert_eq!(statuses, (26..=40).collect::<Vec<_>>());
+    assert_eq!(world.engines[0].stats().statuses_lost, 24);
+}
+
+#[test]
 fn sessions_of_one_interval_are_spread_over_it() {
     let mut world = World::new(8, 1, 2, 1_024, EngineConfig::default());
     let names = world.market.names();
