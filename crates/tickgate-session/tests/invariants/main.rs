@@ -19,6 +19,7 @@ mod pace;
 mod replies;
 mod slow;
 mod spoiled;
+mod surveys;
 mod world;
 
 use world::{Plan, run};
