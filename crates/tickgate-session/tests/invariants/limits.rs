@@ -297,6 +297,9 @@ fn commands_past_the_rate_are_refused_and_a_flood_ends() {
     }
     let [Reply::Error(refusal)] = &ask(&mut world, 0, ping)[..] else { panic!("no error") };
     assert_eq!((refusal.code, refusal.id), (ErrorCode::TooManyCommands, Some(4)));
+    for (code, count) in ErrorCode::ALL.iter().zip(world.engines[0].stats().refused) {
+        assert_eq!(count, u64::from(*code == ErrorCode::TooManyCommands), "{code:?}");
+    }
     world.pass(100_000);
     assert!(matches!(&ask(&mut world, 0, ping)[..], [Reply::Pong { .. }]), "ten a second");
     for _ in 0..5 {
