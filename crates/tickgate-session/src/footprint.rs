@@ -121,8 +121,10 @@ mod tests {
         session.portfolio.groups = Vec::with_capacity(3);
         session.portfolio.groups.extend([group(3, 5, 7), group(2, 3, 4)]);
         let mut wildcard = Wildcard::new(0);
+        wildcard.grow(1_000);
         wildcard.group = group(13, 0, 0);
         let marks = wildcard.mark_bytes();
+        assert!(marks >= 250);
         session.portfolio.wildcard = Some(Box::new(wildcard));
         let places = 3 * size_of::<Group>();
         let expected = Footprint {

@@ -247,8 +247,12 @@ fn a_reply_that_did_not_leave_is_tried_again_at_the_next_tick() {
     world.run_on(TICK_US, TICK_US, 0);
     let at_us = world.now.monotonic_us;
     world.clients[0].block_after(at_us, 1);
-    world.clients[0].say(at_us, &Command::Ping { id: Some(9) });
-    world.run_on(10, 10, 0);
+    for id in [8, 9] {
+        world.clients[0].say(at_us, &Command::Ping { id: Some(id) });
+    }
+    // A few of them may wait while it is read on.
+    assert_eq!(world.serve(false), [Inbound::Readable]);
+    assert_eq!(world.engines[0].stats().commands, 2);
     let at_us = world.now.monotonic_us;
     world.clients[0].unblock(at_us);
     let pongs = |world: &World| {
@@ -257,7 +261,7 @@ fn a_reply_that_did_not_leave_is_tried_again_at_the_next_tick() {
     };
     assert_eq!(pongs(&world), 0);
     world.run_on(TICK_US, TICK_US, 0);
-    assert_eq!(pongs(&world), 1);
+    assert_eq!(pongs(&world), 2);
 }
 
 #[test]
@@ -287,11 +291,24 @@ fn every_byte_of_replies_and_control_frames_is_counted() {
         world.clients[0].ping(at_us, &[round; 7]);
         world.clients[0].say(at_us, &Command::Ping { id: Some(1) });
     }
-    // The gateway pings once each 20 s.
-    world.run_on(45_000_000, 50_000, 0);
-    let key = world.clients[0].key;
-    world.engines[0].close(world.now, key, CloseReason::Kicked);
-    world.run_on(TICK_US, TICK_US, 0);
+    // The gateway pings once each 20 s, and closes in the end: behind a reply that waits.
+    let waiting = |world: &mut World, then: fn(&mut World)| {
+        let at_us = world.now.monotonic_us;
+        world.clients[0].block_after(at_us, 0);
+        world.clients[0].say(at_us, &Command::Ping { id: Some(2) });
+        world.run_on(10, 10, 0);
+        then(world);
+        let at_us = world.now.monotonic_us;
+        world.clients[0].unblock(at_us);
+        world.run_on(TICK_US, TICK_US, 0);
+    };
+    world.run_on(19_800_000, 50_000, 0);
+    waiting(&mut world, |world| world.run_on(600_000, 50_000, 0));
+    world.run_on(25_000_000, 50_000, 0);
+    waiting(&mut world, |world| {
+        let key = world.clients[0].key;
+        world.engines[0].close(world.now, key, CloseReason::Kicked);
+    });
     let mut kinds = std::collections::BTreeMap::new();
     let data = world.clients[0].frames().len();
     for (_, heard) in &world.clients[0].transcript {

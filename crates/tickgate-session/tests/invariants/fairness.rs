@@ -80,6 +80,15 @@ fn real_time_sessions_do_not_wait_behind_throttled_ones() {
 /// Entries by symbol's id that a client gets in 20 s, in order, whose budget is a tenth or less of
 /// what it subscribed to, at the intervals given; all symbols change all the time.
 fn squeezed(symbols: usize, subscribes: impl FnOnce(&[String]) -> Vec<Subscribe>) -> Vec<u32> {
+    squeezed_to(2_000, symbols, subscribes)
+}
+
+/// The same with a budget of so many bytes a second.
+fn squeezed_to(
+    rate: u64,
+    symbols: usize,
+    subscribes: impl FnOnce(&[String]) -> Vec<Subscribe>,
+) -> Vec<u32> {
     let mut world = World::new(4, 1, symbols, 1_024, EngineConfig::default());
     let names = world.market.names();
     let client = world.open(Dialect::MessagePack, 4_096, false, Manners::default());
@@ -91,7 +100,7 @@ fn squeezed(symbols: usize, subscribes: impl FnOnce(&[String]) -> Vec<Subscribe>
         id: None,
         symbols: None,
         throttle_ms: None,
-        max_bytes_per_second: Some(Some(2_000)),
+        max_bytes_per_second: Some(Some(rate)),
     };
     world.clients[client].say(world.now.monotonic_us, &budget);
     // The burst is spent first.
@@ -120,15 +129,28 @@ fn counts(entries: &[u32]) -> BTreeMap<u32, usize> {
 
 #[test]
 fn under_a_small_budget_the_symbols_of_an_interval_come_in_turns() {
-    // 80 are looked at in three parts.
-    for (symbols, throttle_ms) in [(24, 0), (24, 25), (24, 100), (80, 0), (80, 25)] {
-        let entries = squeezed(symbols, |names| vec![quotes(names, throttle_ms)]);
+    for throttle_ms in [0, 25, 100] {
+        let entries = squeezed(24, |names| vec![quotes(names, throttle_ms)]);
         assert!(entries.len() > 1_000, "{} entries", entries.len());
         let counts = counts(&entries);
-        assert_eq!(counts.len(), symbols, "{throttle_ms} ms: {counts:?}");
+        assert_eq!(counts.len(), 24, "{throttle_ms} ms: {counts:?}");
         let (least, most) = (counts.values().min(), counts.values().max());
         assert!(most <= least.map(|least| least + 2).as_ref(), "{throttle_ms} ms: {counts:?}");
     }
+}
+
+#[test]
+fn a_round_of_many_symbols_goes_on_where_the_frame_was_full() {
+    // Some forty entries fit a frame, of eighty that have changed.
+    let entries = squeezed_to(150_000, 80, |names| vec![quotes(names, 5)]);
+    let mut last = BTreeMap::new();
+    for (at, id) in entries.iter().enumerate() {
+        if let Some(before) = last.insert(*id, at) {
+            assert!(at - before >= 78, "{id} again after {}", at - before);
+        }
+    }
+    assert_eq!(last.len(), 80);
+    assert!(entries.len() > 100_000, "{} entries", entries.len());
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod moving;
 mod offsets;
 mod pace;
 mod replies;
+mod scales;
 mod slow;
 mod spoiled;
 mod surveys;

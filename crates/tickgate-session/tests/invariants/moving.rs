@@ -103,22 +103,20 @@ fn symbols_that_move_together_leave_at_once_and_take_nobody_along() {
 
 #[test]
 fn a_change_too_early_for_the_wildcards_flush_is_in_the_next_one() {
-    let trade =
-        |_: &World| TickBody::Trade(Trade { price: 5, size: 1, flags: 0, trade_id: ABSENT });
-    let busy: [fn(&World) -> TickBody; 2] = [World::fresh_quote, trade];
-    // One channel has just left; the other has not for long.
-    for (kind, busy) in busy.into_iter().enumerate() {
+    let trade = TickBody::Trade(Trade { price: 5, size: 1, flags: 0, trade_id: ABSENT });
+    // What has just left: the quote, the last-trade figures, or both.
+    for (quotes, trades) in [(true, false), (false, true), (true, true)] {
         let channels = [Channel::Quote, Channel::Last];
         let mut world = world([wanted(&["*"], &channels, 100), wanted(&["S1"], &channels, 0)]);
         world.run_with(1_000_000, TICK_US, |world| {
-            let trades = (0..2).map(|number| (number, trade(world))).collect::<Vec<_>>();
-            world.publish(trades);
+            world.publish([(0, trade), (1, trade)]);
             world.requote();
         });
         let phase = phase(&world, 0, 20);
         let change = |world: &mut World| {
-            let body = busy(world);
-            world.publish([(1, body)]);
+            let quote = world.fresh_quote();
+            let bodies = [quotes.then_some((1, quote)), trades.then_some((1, trade))];
+            world.publish(bodies.into_iter().flatten());
         };
         world.run_with(500_000, TICK_US, change);
         while world.now.monotonic_us / TICK_US % 20 != (phase + 17) % 20 {
@@ -131,9 +129,10 @@ fn a_change_too_early_for_the_wildcards_flush_is_in_the_next_one() {
         world.run_with(TICK_US, TICK_US, change);
         world.run_on(300_000, TICK_US, 0);
         let states = states(&world, before);
-        assert_eq!(states.len(), 1, "kind {kind}: {states:?}");
-        let at = states[0].0 / TICK_US;
-        assert_eq!((at % 20, states[0].1), (phase, 1), "kind {kind}");
+        assert_eq!(states.len(), usize::from(quotes) + usize::from(trades), "{states:?}");
+        for (at_us, id) in states {
+            assert_eq!((at_us / TICK_US % 20, id), (phase, 1), "quotes {quotes}, trades {trades}");
+        }
         let at_us = world.now.monotonic_us;
         assert_eq!(world.finish(at_us - 200_000).remove(0).verdict.violations, []);
     }

@@ -163,6 +163,19 @@ fn what_a_spent_budget_held_up_follows_a_status_that_passed_it() {
 }
 
 #[test]
+fn news_of_the_feed_and_what_changed_with_it_share_a_frame() {
+    let mut world = subscribed(Dialect::MessagePack, 0);
+    let before = world.clients[0].frames().len();
+    world.pass(100);
+    let Now { monotonic_us, unix_us } = world.now;
+    world.market.set_feed(monotonic_us, unix_us, Status::Stale, &mut world.truth);
+    world.requote();
+    world.serve(true);
+    let frames = data_frames(&world, before);
+    assert_eq!(frames.iter().map(|frame| frame.entries.len()).collect::<Vec<_>>(), [13]);
+}
+
+#[test]
 fn a_status_does_not_wait_for_the_interval() {
     for subscribes in [vec!["S3".to_owned()], vec!["*".to_owned()]] {
         let mut world = World::new(6, 1, 12, 1_024, EngineConfig::default());

@@ -50,9 +50,11 @@ fn what_sessions_hold_is_added_up_and_told_of_each() {
         ],
         vec![],
         vec![wanted(&["S3"], &[Channel::Quote], 50)],
+        vec![wanted(&["S4"], &[Channel::Quote], 25)],
     ]);
     let now_us = world.now.monotonic_us;
     world.clients[0].say(now_us, &Command::Credit { id: None, frames: Some(9) });
+    world.clients[4].say(now_us, &Command::Credit { id: None, frames: Some(1) });
     world.clients[3].block_after(now_us, 0);
     let full = |world: &World| survey(world, 9).0.waiting_bytes;
     while full(&world) == 0 {
@@ -64,20 +66,23 @@ fn what_sessions_hold_is_added_up_and_told_of_each() {
     let waiting = held.waiting_bytes;
     let by_number = |number: u64| reports.iter().find(|report| report.session == number);
 
-    assert_eq!(held.subscriptions, [4, 1, 3], "quote, last, trade");
+    assert_eq!(held.subscriptions, [5, 1, 3], "quote, last, trade");
     assert_eq!(held.wildcards, 1);
     let mut held_up = [0; 16];
     (held_up[0], held_up[usize::from(cause::SOCKET)]) = (3, 1);
+    held_up[usize::from(cause::CREDIT)] = 1;
     assert_eq!(held.held_up, held_up);
     let footprint = |number: usize| {
         let key = world.clients[number].key;
         world.engines[0].footprint(key).expect("it is open").total() as u64
     };
-    assert_eq!(held.allocated_bytes, (0..4).map(footprint).sum::<u64>());
+    assert_eq!(held.allocated_bytes, (0..5).map(footprint).sum::<u64>());
     assert_eq!(held.pending, reports.iter().map(|report| report.cursor_lag).sum::<u64>());
 
-    assert_eq!(reports.len(), 4);
-    assert_eq!(reports[0].session, 3, "the only one that is held up");
+    assert_eq!(reports.len(), 5);
+    let mut slow: Vec<u64> = reports[..2].iter().map(|report| report.session).collect();
+    slow.sort_unstable();
+    assert_eq!(slow, [3, 4], "those that are held up");
     let told = |number: u64| {
         let report = by_number(number).expect("all are told of");
         (report.subscriptions, report.wildcard, report.channels, report.throttles_ms.clone())
@@ -90,15 +95,19 @@ fn what_sessions_hold_is_added_up_and_told_of_each() {
     assert_eq!(told(1), (2, true, Channels::ALL, vec![0, 100]));
     assert_eq!(told(2), (0, false, Channels::NONE, vec![]));
     assert_eq!(told(3), (1, false, quotes, vec![50]));
+    assert_eq!(told(4), (1, false, quotes, vec![25]));
+    let last_us = world.clients[4].frames().last().expect("one was credited").0;
     for report in &reports {
         let number = report.session as usize;
-        let is_slow = number == 3;
+        let (bytes, held_up_by, since_us) = match number {
+            3 => (waiting, cause::SOCKET, framed_us),
+            4 => (0, cause::CREDIT, last_us),
+            _ => (0, 0, world.now.monotonic_us),
+        };
         assert_eq!(report.allocated_bytes, footprint(number));
-        assert_eq!(report.waiting_bytes, if is_slow { waiting } else { 0 });
-        assert_eq!(report.held_up_by, if is_slow { cause::SOCKET } else { 0 });
-        let age_us = if is_slow { world.now.monotonic_us - framed_us } else { 0 };
-        assert_eq!(report.frame_age_us, age_us);
-        let expected = (number == 0).then_some(9);
+        assert_eq!((report.waiting_bytes, report.held_up_by), (bytes, held_up_by));
+        assert_eq!(report.frame_age_us, world.now.monotonic_us - since_us);
+        let expected = [Some(9), None, None, None, Some(1)][number];
         assert_eq!(report.credit.map(|(frames, _)| frames), expected);
     }
     let sent = by_number(0).and_then(|report| report.credit).expect("it has credit").1;
