@@ -163,6 +163,41 @@ fn what_a_spent_budget_held_up_follows_a_status_that_passed_it() {
 }
 
 #[test]
+fn a_change_that_a_status_overtook_names_the_budget_though_it_has_recovered() {
+    let mut world = subscribed(Dialect::MessagePack, 0);
+    // A hundred bytes a tick.
+    budget(&mut world, 20_000);
+    world.run_with(3_000_000, TICK_US, World::requote);
+    let mut overtaken = 0;
+    for number in 0..24 {
+        // All has been sent, and little of the budget is left.
+        world.run_on(25_000, TICK_US, 0);
+        let status = if number % 2 == 0 { Status::Halted } else { Status::Trading };
+        let before = world.clients[0].frames().len();
+        // Answers spend what is left, more or less of it, just before both are due.
+        for _ in 0..number / 2 {
+            say(&mut world, &Command::Ping { id: None });
+        }
+        world.pass(100);
+        world.requote();
+        world.publish([(3, TickBody::Status(StatusChange { status, reason: Reason::None }))]);
+        world.serve(true);
+        let frames = data_frames(&world, before);
+        let is_status = |entry: &Entry| matches!(entry, Entry::Status(_));
+        if frames.len() == 1 && frames[0].entries.iter().all(is_status) {
+            let before = world.clients[0].frames().len();
+            world.run_on(TICK_US, TICK_US, 0);
+            for next in data_frames(&world, before).iter().take(1) {
+                assert_eq!(next.cause & cause::BUDGET, cause::BUDGET, "{next:?}");
+                overtaken += 1;
+            }
+        }
+        world.run_with(50_000, TICK_US, World::requote);
+    }
+    assert!(overtaken > 0, "{overtaken} times");
+}
+
+#[test]
 fn news_of_the_feed_and_what_changed_with_it_share_a_frame() {
     let mut world = subscribed(Dialect::MessagePack, 0);
     let before = world.clients[0].frames().len();
@@ -251,41 +286,6 @@ fn a_lapped_status_tape_goes_on_at_the_oldest_there_is() {
         assert_eq!(told, (oldest..=changes).collect::<Vec<_>>(), "{changes} changes");
         assert_eq!(world.engines[0].stats().statuses_lost, oldest - 1, "{changes} changes");
     }
-}
-
-#[test]
-fn trades_before_a_lapped_status_are_told_before_it_and_no_status_is_skipped() {
-    let mut world = World::new(6, 1, 4, 1_024, EngineConfig::default());
-    world.open(Dialect::MessagePack, 4_096, false, Manners::default());
-    let wanted =
-        Subscribe { channels: Some(vec![Channel::Trade]), ..quotes(&["S3".to_owned()], 25) };
-    world.subscribe(0, wanted);
-    world.run_on(300_000, TICK_US, 0);
-    say(&mut world, &Command::Credit { id: None, frames: Some(1) });
-    let trade = TickBody::Trade(Trade { price: 5, size: 1, flags: 0, trade_id: ABSENT });
-    world.run_with(300_000, TICK_US, |world| world.publish([(3, trade)]));
-    let before = world.clients[0].frames().len();
-    for number in 0..40 {
-        let status = if number % 2 == 0 { Status::Halted } else { Status::Trading };
-        world.publish([(3, TickBody::Status(StatusChange { status, reason: Reason::None }))]);
-        world.run_on(TICK_US, TICK_US, 0);
-    }
-    let now_us = world.now.monotonic_us;
-    world.clients[0].acknowledge(now_us);
-    world.run_on(500_000, TICK_US, 0);
-    let frames = data_frames(&world, before);
-    let mut told = frames.iter().flat_map(|frame| &frame.entries);
-    let trades = told.by_ref().take_while(|entry| matches!(entry, Entry::Trade(_))).count();
-    assert!(trades > 30, "{trades} trades");
-    let statuses: Vec<u64> = told
-        .map(|entry| match entry {
-            Entry::Status(status) => status.status_sequence,
-            other => panic!("{other:?} among the statuses"),
-        })
-        .collect();
-    // The first of the 16 that the small tape holds ended the trades.
-    assert_eq!(statuses, (26..=40).collect::<Vec<_>>());
-    assert_eq!(world.engines[0].stats().statuses_lost, 24);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A symbol's scale becomes finer while its client lags: what is told of it, and how often.
+//! What a client that lags is told once it catches up: trades, statuses and new scales, each once and
+//! in its place, and how much it lost.
 
 use tickgate_checker::{Channel, Command, Dialect, Subscribe};
 use tickgate_protocol::{
@@ -43,6 +44,16 @@ fn refine(world: &mut World) {
     market.refine(now.monotonic_us, rng, truth);
 }
 
+/// Forty changes of its status, of which the small tape holds the newest sixteen.
+fn statuses(world: &mut World) {
+    for number in 0..40 {
+        let status = if number % 2 == 0 { Status::Halted } else { Status::Trading };
+        let change = StatusChange { status, reason: Reason::None };
+        world.publish([(0, TickBody::Status(change))]);
+        world.run_on(TICK_US, TICK_US, 0);
+    }
+}
+
 /// What it is told once it gives credit.
 fn caught_up(world: &mut World) -> Vec<Entry> {
     let before = world.clients[0].frames().len();
@@ -73,12 +84,7 @@ fn every_status_that_a_new_scale_passes_over_is_counted_as_lost() {
     let mut world = lagging();
     refine(&mut world);
     trades(&mut world, 1);
-    for number in 0..40 {
-        let status = if number % 2 == 0 { Status::Halted } else { Status::Trading };
-        let change = StatusChange { status, reason: Reason::None };
-        world.publish([(0, TickBody::Status(change))]);
-        world.run_on(TICK_US, TICK_US, 0);
-    }
+    statuses(&mut world);
     let told = caught_up(&mut world);
     // The small tape no longer holds the one before the oldest, so the definition has the newest.
     let definitions: Vec<u64> = told
@@ -91,4 +97,22 @@ fn every_status_that_a_new_scale_passes_over_is_counted_as_lost() {
     assert_eq!(definitions, [40]);
     assert!(!told.iter().any(|entry| matches!(entry, Entry::Status(_))), "{told:?}");
     assert_eq!(world.engines[0].stats().statuses_lost, 39);
+}
+
+#[test]
+fn trades_before_a_lapped_status_are_told_before_it_and_no_status_is_skipped() {
+    let mut world = lagging();
+    statuses(&mut world);
+    let told = caught_up(&mut world);
+    let trades = told.iter().take_while(|entry| matches!(entry, Entry::Trade(_))).count();
+    assert!(trades > 50, "{trades} trades");
+    let statuses: Vec<u64> = told[trades..]
+        .iter()
+        .map(|entry| match entry {
+            Entry::Status(status) => status.status_sequence,
+            other => panic!("{other:?} among the statuses"),
+        })
+        .collect();
+    assert_eq!(statuses, (25..=40).collect::<Vec<_>>());
+    assert_eq!(world.engines[0].stats().statuses_lost, 24);
 }
