@@ -5,7 +5,7 @@ use tickgate_checker::{Channel, Command, Dialect, Subscribe};
 use tickgate_protocol::{
     entry::Entry,
     number::ABSENT,
-    tick::{TickBody, Trade},
+    tick::{Reason, Status, StatusChange, TickBody, Trade},
 };
 use tickgate_session::EngineConfig;
 
@@ -136,4 +136,26 @@ fn a_change_too_early_for_the_wildcards_flush_is_in_the_next_one() {
         let at_us = world.now.monotonic_us;
         assert_eq!(world.finish(at_us - 200_000).remove(0).verdict.violations, []);
     }
+}
+
+#[test]
+fn a_symbol_that_is_listed_and_halted_under_a_wildcard_is_told_halted() {
+    let mut world = world([wanted(&["*"], &[Channel::Quote], 100)]);
+    world.run_with(300_000, TICK_US, World::requote);
+    let before = world.clients[0].frames().len();
+    let World { market, now, rng, truth, .. } = &mut world;
+    market.list(now.monotonic_us, rng, truth);
+    let halt = StatusChange { status: Status::Halted, reason: Reason::News };
+    world.publish([(5, TickBody::Status(halt))]);
+    world.run_on(300_000, TICK_US, 0);
+    let frames = world.clients[0].frames().split_off(before);
+    let definitions: Vec<_> = frames
+        .into_iter()
+        .flat_map(|(_, frame)| frame.entries)
+        .filter_map(|entry| match entry {
+            Entry::Definition(told) => Some((told.id, told.status, told.status_sequence)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(definitions, [(5, Status::Halted, 1)]);
 }
