@@ -90,11 +90,16 @@ impl<const WORDS: usize> Cell<WORDS> {
     /// old and the new for the same.
     pub(crate) fn write(&self, version: u64, words: &[u64; WORDS]) {
         debug_assert!(version > self.version.load(Ordering::Relaxed) >> 1, "versions rise");
-        self.version.store(version << 1 | 1, Ordering::Relaxed);
+        self.announce(version);
         for (slot, word) in self.words.iter().zip(words) {
             slot.store(*word, Ordering::Release);
         }
         self.version.store(version << 1, Ordering::Release);
+    }
+
+    /// The words are being replaced by those of `version`.
+    fn announce(&self, version: u64) {
+        self.version.store(version << 1 | 1, Ordering::Relaxed);
     }
 
     fn try_read(&self) -> Option<(u64, [u64; WORDS])> {
@@ -145,7 +150,7 @@ mod tests {
     fn a_reader_gives_up_while_a_write_is_unfinished() {
         let cell = Cell::<1>::new();
         cell.write(1, &[10]);
-        cell.version.store(2 << 1 | 1, Ordering::Relaxed);
+        cell.announce(2);
         assert_eq!(cell.read(), Err(Busy));
         assert_eq!(cell.version(), 1, "the unfinished version is not announced");
         assert_eq!(cell.read_version(2), Err(Other::Older));

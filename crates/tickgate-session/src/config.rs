@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn each_number_may_be_its_bounds_and_nothing_beyond() {
         type Setting = fn(&mut EngineConfig, usize);
-        let rules: [(&str, Setting, usize, usize); 9] = [
+        let rules: [(&str, Setting, usize, usize); 10] = [
             ("frame_limit_bytes", |c, n| c.frame_limit_bytes = n, 2_048, 65_535),
             ("message_limit_bytes", |c, n| c.message_limit_bytes = n, 1_024, 16_777_216),
             ("control_limit_bytes", |c, n| c.control_limit_bytes = n, 1_024, 16_777_216),
@@ -243,6 +243,12 @@ mod tests {
             ("throttle_interval_limit", |c, n| c.throttle_interval_limit = n, 1, 256),
             ("commands_per_second", |c, n| c.commands_per_second = n as u32, 1, 1_000_000),
             ("command_burst", |c, n| c.command_burst = n as u32, 1, 1_048_576),
+            (
+                "command_bytes_per_second",
+                |c, n| c.command_bytes_per_second = n,
+                65_536,
+                17_179_869_184,
+            ),
             ("wildcard_limit", |c, n| c.wildcard_limit = n, 0, 1_048_576),
             ("slice_sessions", |c, n| c.slice_sessions = n, 2, 65_536),
         ];

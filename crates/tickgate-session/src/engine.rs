@@ -467,3 +467,6 @@ fn limits(config: &EngineConfig) -> Limits {
         symbols: SYMBOLS_PAGE_LIMIT,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,68 @@ fn group_bytes(group: &Group) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
+    use tickgate_hub::{Hub, HubConfig};
+    use tickgate_protocol::dialect::Dialect;
+
     use super::*;
+    use crate::{
+        config::EngineConfig, engine::Shared, schedule::GroupId, transport::Now, wildcard::Wildcard,
+    };
+
+    struct Nowhere;
+
+    impl Transport for Nowhere {
+        fn try_read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+
+        fn try_write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+
+        fn shutdown(&mut self) {}
+    }
+
+    fn group(members: usize, changed: usize, moved: usize) -> Group {
+        let mut group = Group::new(GroupId::WILDCARD, 0);
+        group.members = Vec::with_capacity(members);
+        group.changed = Vec::with_capacity(changed);
+        group.moved = Vec::with_capacity(moved);
+        group
+    }
+
+    #[test]
+    fn a_footprint_is_what_its_terms_add_up_to() {
+        assert_eq!(group_bytes(&group(3, 5, 7)), 3 * 56 + 5 * 4 + 7 * 16);
+
+        let hub = Hub::new(HubConfig::default(), 1).expect("the sizes are good");
+        let shared = Shared::new(hub, EngineConfig::default()).expect("the settings are good");
+        let now = Now { monotonic_us: 0, unix_us: 0 };
+        let mut engine = Engine::new(shared, 0, 1, now);
+        let key = engine.open(now, Nowhere, Dialect::Json, 1, Vec::with_capacity(300));
+        let session = &mut engine.sessions[key.position()];
+        session.outbound.control = Vec::with_capacity(1_000);
+        session.owed.reserve_exact(11);
+        session.portfolio.groups = Vec::with_capacity(3);
+        session.portfolio.groups.extend([group(3, 5, 7), group(2, 3, 4)]);
+        let mut wildcard = Wildcard::new(0);
+        wildcard.grow(1_000);
+        wildcard.group = group(13, 0, 0);
+        let marks = wildcard.mark_bytes();
+        assert!(marks >= 250);
+        session.portfolio.wildcard = Some(Box::new(wildcard));
+        let places = 3 * size_of::<Group>();
+        let expected = Footprint {
+            waiting: 1_000 + 300,
+            subscriptions: 300 + (2 * 56 + 3 * 4 + 4 * 16) + places + 13 * 56 + marks,
+            owed: 11 * 16,
+        };
+        let footprint = engine.footprint(key).expect("it is open");
+        assert_eq!(footprint, expected);
+        assert_eq!(footprint.total(), 1_300 + expected.subscriptions + 176);
+    }
 
     #[test]
     fn the_formula_states_the_sizes_there_are() {

@@ -144,3 +144,42 @@ pub(crate) fn write_message(out: &mut Vec<u8>, text: bool, payload: &[u8]) {
         .expect("writing to memory cannot fail");
     out.extend_from_slice(payload);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::ENTRY_LIMIT_BYTES;
+
+    /// A frame of that budget with one entry in it.
+    fn begun(budget: usize) -> FrameBuilder {
+        let mut frame = FrameBuilder::new(2_048);
+        frame.begin(Dialect::MessagePack, 1, 0, Some(budget));
+        let start = frame.checkpoint();
+        frame.entry(&Entry::Epoch { epoch: 7 }, None);
+        assert!(frame.keep(start), "the first is kept over the budget");
+        frame
+    }
+
+    #[test]
+    fn an_entry_is_copied_just_where_it_would_be_kept_if_it_were_encoded() {
+        let second = Entry::Epoch { epoch: 1_700_000_000 };
+        let mut encoded = begun(1_000);
+        let bytes = encoded.entry(&second, None).to_vec();
+        let mut padded = [0; ENTRY_LIMIT_BYTES];
+        padded[..bytes.len()].copy_from_slice(&bytes);
+        let mut kept = 0;
+        for budget in 0..200 {
+            let mut frame = begun(budget);
+            let start = frame.checkpoint();
+            frame.entry(&second, None);
+            let fits = frame.keep(start);
+            let encoded = frame.finish(0).to_vec();
+            let mut frame = begun(budget);
+            let shared = Shared { sequence: 0, padded: &padded, length: bytes.len() };
+            assert_eq!(frame.copy(&shared), fits, "budget {budget}");
+            assert_eq!(frame.finish(0), encoded, "budget {budget}");
+            kept += usize::from(fits);
+        }
+        assert!((1..200).contains(&kept), "{kept} of 200");
+    }
+}

@@ -216,3 +216,34 @@ impl Group {
         Due { session, group: self.id, tape_only }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+    use crate::config::EngineConfig;
+
+    #[test]
+    fn a_group_has_one_timer_until_it_fires_and_none_until_its_flush_is_complete() {
+        let config = EngineConfig::default();
+        let mut schedule = Schedule::new(&config, StdRng::seed_from_u64(1), 0);
+        let mut group = Group::new(GroupId::WILDCARD, 50);
+        let fires = |schedule: &mut Schedule| {
+            let mut fired = Vec::new();
+            schedule.tick += 1_000;
+            schedule.wheel.advance(schedule.tick, &mut fired);
+            fired.len()
+        };
+        for _ in 0..3 {
+            group.ensure_timers(0, false, &mut schedule);
+        }
+        assert_eq!(fires(&mut schedule), 1, "however often it is seen to");
+        group.fired(false);
+        group.ensure_timers(0, false, &mut schedule);
+        assert_eq!(fires(&mut schedule), 0, "its flush is due");
+        group.completed(0, &mut schedule);
+        group.ensure_timers(0, false, &mut schedule);
+        assert_eq!(fires(&mut schedule), 1);
+    }
+}

@@ -189,6 +189,25 @@ mod tests {
         assert_eq!(held_through(20, None), May::Wait);
         assert_eq!(held_through(21, None), May::Shed);
         assert_eq!(held_through(21, Some(10)), May::Wait);
+        assert_eq!(held_through(31, Some(10)), May::Wait, "twenty since the gap");
+        assert_eq!(held_through(32, Some(10)), May::Shed);
+    }
+
+    #[test]
+    fn who_had_just_its_part_is_shed_and_who_had_less_is_not() {
+        for (bytes, expected) in [(1_023, May::Wait), (1_024, May::Shed)] {
+            let mut intake = intake();
+            let mut share = Share::default();
+            let mut last = May::Wait;
+            for window in 0..21 {
+                let (now_us, mut other) = (window * WINDOW_US, Share::default());
+                intake.ask(now_us, &mut share, 9);
+                intake.took(&mut share, bytes);
+                intake.took(&mut other, 4_000);
+                last = intake.ask(now_us, &mut share, 9);
+            }
+            assert_eq!(last, expected, "{bytes} bytes a window");
+        }
     }
 
     #[test]

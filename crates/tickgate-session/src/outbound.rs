@@ -133,9 +133,12 @@ mod tests {
     use super::*;
 
     /// Takes as many bytes a call as scripted, then blocks.
+    #[derive(Default)]
     struct Script {
         takes: Vec<usize>,
         got: Vec<u8>,
+        /// Calls that a signal comes between, first.
+        interrupted: usize,
     }
 
     impl Transport for Script {
@@ -143,6 +146,10 @@ mod tests {
             Err(io::ErrorKind::WouldBlock.into())
         }
         fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.interrupted > 0 {
+                self.interrupted -= 1;
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             if self.takes.is_empty() {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
@@ -157,7 +164,7 @@ mod tests {
     fn a_reply_never_comes_between_the_halves_of_a_frame() {
         for first in 0..8 {
             let mut outbound = Outbound::default();
-            let mut socket = Script { takes: vec![first], got: Vec::new() };
+            let mut socket = Script { takes: vec![first], ..Script::default() };
             outbound.send(b"frame-1.", &mut socket, 5).expect("no error");
             outbound.control.extend_from_slice(b"pong");
             assert!(outbound.is_mid_frame());
@@ -174,7 +181,7 @@ mod tests {
     #[test]
     fn replies_begin_their_wait_when_they_are_refused() {
         let mut outbound = Outbound::default();
-        let mut socket = Script { takes: vec![1, 100], got: Vec::new() };
+        let mut socket = Script { takes: vec![1, 100], ..Script::default() };
         outbound.send(b"frame", &mut socket, 10).expect("no error");
         assert!(outbound.flush(&mut socket, 20).expect("no error"));
         outbound.control.extend_from_slice(b"pong");
@@ -185,7 +192,7 @@ mod tests {
     #[test]
     fn a_frame_that_left_whole_is_not_waited_for() {
         let mut outbound = Outbound::default();
-        let mut socket = Script { takes: vec![100], got: Vec::new() };
+        let mut socket = Script { takes: vec![100], ..Script::default() };
         outbound.send(b"whole", &mut socket, 0).unwrap();
         assert!(outbound.is_empty() && !outbound.is_mid_frame());
         outbound.control.extend_from_slice(b"reply");
@@ -198,7 +205,7 @@ mod tests {
     #[test]
     fn what_has_left_is_forgotten_though_more_keeps_coming() {
         let mut outbound = Outbound::default();
-        let mut socket = Script { takes: Vec::new(), got: Vec::new() };
+        let mut socket = Script::default();
         for round in 0..1_000 {
             outbound.control.extend_from_slice(&[round as u8; 100]);
             // All but one byte of what waits, so that it never empties.
@@ -207,5 +214,29 @@ mod tests {
             assert_eq!(outbound.control_len(), 1);
             assert!(outbound.control.len() <= 202, "{} bytes are kept", outbound.control.len());
         }
+    }
+
+    #[test]
+    fn what_waits_is_counted_less_what_has_left_of_it() {
+        let mut outbound = Outbound::default();
+        let mut socket = Script { takes: vec![10], ..Script::default() };
+        outbound.send(&[1; 100], &mut socket, 0).expect("no error");
+        outbound.control.extend_from_slice(&[2; 50]);
+        assert_eq!((outbound.waiting_bytes(), outbound.control_len()), (140, 50));
+        socket.takes = vec![30];
+        assert!(!outbound.flush(&mut socket, 1).expect("no error"));
+        assert_eq!(outbound.waiting_bytes(), 110);
+        socket.takes = vec![60, 20];
+        assert!(!outbound.flush(&mut socket, 2).expect("no error"));
+        assert_eq!((outbound.waiting_bytes(), outbound.control_len()), (30, 30));
+    }
+
+    #[test]
+    fn a_write_that_a_signal_interrupts_is_tried_again() {
+        let mut outbound = Outbound::default();
+        let mut socket = Script { takes: vec![5, 5], interrupted: 3, ..Script::default() };
+        outbound.send(b"frame", &mut socket, 0).expect("it is no error");
+        assert!(outbound.is_empty());
+        assert_eq!(socket.got, b"frame");
     }
 }

@@ -186,8 +186,10 @@ mod tests {
         assert!(!credit.is_spent());
         credit.sent(7);
         assert!(credit.is_spent());
+        assert_eq!(credit.unacknowledged(), 2);
         credit.acknowledged(6);
         assert!(!credit.is_spent());
+        assert_eq!(credit.unacknowledged(), 1);
         credit.acknowledged(7);
         credit.sent(8);
         assert!(!credit.is_spent());

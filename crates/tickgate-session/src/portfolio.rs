@@ -349,6 +349,16 @@ mod tests {
     }
 
     #[test]
+    fn spare_memory_is_given_back() {
+        let mut portfolio = portfolio(&mut schedule());
+        portfolio.groups.reserve(10);
+        portfolio.groups[0].members.reserve(500);
+        portfolio.shrink();
+        let capacities = (portfolio.groups.capacity(), portfolio.groups[0].members.capacity());
+        assert_eq!(capacities, (1, MEMBERS));
+    }
+
+    #[test]
     fn alternating_the_throttle_of_all_costs_the_same_the_thousandth_time() {
         let mut schedule = schedule();
         let mut portfolio = portfolio(&mut schedule);

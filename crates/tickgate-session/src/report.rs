@@ -402,6 +402,29 @@ mod tests {
     }
 
     #[test]
+    fn workers_add_up() {
+        let held = |one: u64| Held {
+            subscriptions: [one, 2 * one, 3 * one],
+            wildcards: 4 * one,
+            heads: 5 * one,
+            pending: 6 * one,
+            waiting_bytes: 7 * one,
+            allocated_bytes: 8 * one,
+            held_up: std::array::from_fn(|cause| (9 + cause as u64) * one),
+        };
+        let mut sum = held(100);
+        sum.add(&held(1));
+        assert_eq!(sum, held(101));
+    }
+
+    #[test]
+    fn the_late_share_is_in_thousandths_of_the_frames() {
+        assert_eq!(late_share(3, 8), 375);
+        assert_eq!(late_share(0, 0), 0, "no frame is no late one");
+        assert_eq!(late_share(2, 2), 1_000);
+    }
+
+    #[test]
     fn only_what_was_joined_is_held_and_what_is_forgotten_is_told() {
         let mut before = Subscription::new(1);
         assert_eq!(before.held(), 0);

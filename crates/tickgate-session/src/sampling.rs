@@ -446,6 +446,27 @@ mod tests {
         assert_eq!(age_us(1_000, 1_000_001), -1);
         assert_eq!(age_us(1_000, ABSENT), ABSENT);
         assert_eq!(age_us(i64::MAX, 0), LIMIT);
+        // Where nanoseconds leave 64 bits, their difference may not.
+        let (sent_at_us, event_time_ns) = (9_300_000_000_000_000, 9_000_000_000_000_000_000);
+        assert_eq!(age_us(sent_at_us, event_time_ns), 300_000_000_000_000);
+    }
+
+    #[test]
+    fn a_read_that_is_given_up_is_counted() {
+        let hub = Hub::new(tickgate_hub::HubConfig::default(), 1).expect("the sizes are good");
+        let mut stats = EngineStats::default();
+        let mut sampler = Sampler {
+            hub: &hub,
+            frame: &mut FrameBuilder::new(2_048),
+            cache: &mut EntryCache::default(),
+            stats: &mut stats,
+            sent_at_us: 0,
+            tick: 0,
+            cause: 0,
+            newest: false,
+        };
+        assert_eq!([sampler.busy(), sampler.busy()], [Sampled::Busy; 2]);
+        assert_eq!(stats.busy_reads, 2);
     }
 
     #[test]

@@ -70,6 +70,6 @@ mod tests {
         other.count(0);
         other.count(9);
         one.add(&other);
-        assert_eq!((one.counts[0], one.counts[4], one.sum), (2, 1, 9));
+        assert_eq!((one.counts[0], one.counts[4], one.sum, one.total()), (2, 1, 9, 3));
     }
 }

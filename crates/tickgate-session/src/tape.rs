@@ -305,3 +305,19 @@ fn add_places(number: i64, places: u32) -> Option<i64> {
     let scaled = number.checked_mul(10i64.checked_pow(places)?)?;
     (-LIMIT..=LIMIT).contains(&scaled).then_some(scaled)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_added_exactly_or_the_number_cannot_be_said() {
+        assert_eq!(add_places(-12, 3), Some(-12_000));
+        assert_eq!(add_places(12, 0), Some(12));
+        assert_eq!(add_places(ABSENT, 3), Some(ABSENT), "what is absent stays so");
+        assert_eq!(add_places(LIMIT / 10, 1), Some(LIMIT / 10 * 10));
+        assert_eq!(add_places(LIMIT / 10 + 1, 1), None);
+        assert_eq!(add_places(-LIMIT / 10 - 1, 1), None);
+        assert_eq!(add_places(1, 40), None, "past 64 bits");
+    }
+}

@@ -5,6 +5,8 @@ use tickgate_checker::{Books, Channel, Dialect, Subscribe};
 use tickgate_protocol::{
     decode::Message,
     entry::{Entry, Step},
+    number::ABSENT,
+    tick::{TickBody, Trade},
 };
 use tickgate_session::{EngineConfig, EngineStats, Held, Spread};
 
@@ -194,5 +196,17 @@ fn sessions_with_the_same_cursor_share_entries() {
         let alone = 10 * (timed(after) - timed(&before));
         assert!(alone <= 20, "{alone}");
         assert_eq!(shared, 5_000 - alone, "{throttle_ms} ms: one of six encodes, five copy");
+        // The other state channel likewise.
+        let before = world.engines[0].stats().clone();
+        world.run_with(500_000, 5_000, |world| {
+            let trade = Trade { price: 5, size: 1, flags: 0, trade_id: ABSENT };
+            world.publish((0..10).map(|number| (number, TickBody::Trade(trade))));
+        });
+        let after = world.engines[0].stats();
+        assert_eq!(after.lasts - before.lasts, 6_000, "{throttle_ms} ms");
+        let alone = 10 * (timed(after) - timed(&before));
+        assert!(alone <= 20, "{alone}");
+        let shared = after.shared_entries - before.shared_entries;
+        assert_eq!(shared, 5_000 - alone, "{throttle_ms} ms");
     }
 }

@@ -1,10 +1,12 @@
 //! What an engine tells its caller: when to come again, whom to listen to, who is who.
 
+use std::io;
+
 use tickgate_checker::{Channel, Command, Dialect, Subscribe, control, websocket::Opcode};
 use tickgate_protocol::{close::CloseReason, reply::Reply};
 use tickgate_session::{EngineConfig, Inbound, Progress};
 
-use crate::world::{Manners, World};
+use crate::world::{Heard, Manners, World};
 
 const TICK_US: u64 = 5_000;
 
@@ -71,6 +73,10 @@ fn the_bell_is_wanted_while_somebody_is_in_real_time() {
     assert!(wants(&mut world), "another is");
     subscribe(&mut world, 2, "S1", Some(50));
     assert!(!wants(&mut world), "none is left");
+    subscribe(&mut world, 1, "*", Some(0));
+    assert!(wants(&mut world));
+    subscribe(&mut world, 1, "*", Some(25));
+    assert!(!wants(&mut world), "throttled again");
     subscribe(&mut world, 1, "*", Some(0));
     assert!(wants(&mut world));
     unsubscribe(&mut world, 1, "*");
@@ -198,6 +204,7 @@ fn a_connection_that_breaks_ends_for_its_reason() {
         assert!(!world.engines[0].contains(key), "read: {read}");
         let [ended] = &world.ended[..] else { panic!("{:?}", world.ended) };
         assert_eq!((ended.session, ended.reason), (0, CloseReason::ConnectionLost));
+        assert_eq!(world.engines[0].stats().subscriptions, 1, "the other's");
         // Who was being closed ends for the reason told.
         let key = world.clients[1].key;
         let at_us = world.now.monotonic_us;
@@ -212,6 +219,113 @@ fn a_connection_that_breaks_ends_for_its_reason() {
         world.run_on(TICK_US, TICK_US, 0);
         assert_eq!(world.ended[1].reason, CloseReason::Kicked, "read: {read}");
     }
+}
+
+#[test]
+fn a_read_that_a_signal_interrupts_is_tried_again_and_any_other_error_ends_the_session() {
+    let mut world = world(1);
+    let key = world.clients[0].key;
+    world.clients[0].pipe.fail_reads([io::ErrorKind::Interrupted; 3]);
+    let at_us = world.now.monotonic_us;
+    world.clients[0].say(at_us, &Command::Ping { id: Some(9) });
+    world.run_on(10, 10, 0);
+    assert!(matches!(world.clients[0].replies().last(), Some(Reply::Pong { id: Some(9), .. })));
+    world.clients[0].pipe.fail_reads([io::ErrorKind::WouldBlock]);
+    assert_eq!(world.engines[0].on_readable(world.now, key), Inbound::Readable);
+    world.clients[0].pipe.fail_reads([io::ErrorKind::ConnectionReset]);
+    assert_eq!(world.engines[0].on_readable(world.now, key), Inbound::Closed);
+    let ended: Vec<_> = world.engines[0].take_ended();
+    assert_eq!(
+        ended.iter().map(|each| each.reason).collect::<Vec<_>>(),
+        [CloseReason::ConnectionLost]
+    );
+}
+
+#[test]
+fn a_reply_that_did_not_leave_is_tried_again_at_the_next_tick() {
+    let mut world = world(1);
+    world.run_on(TICK_US, TICK_US, 0);
+    let at_us = world.now.monotonic_us;
+    world.clients[0].block_after(at_us, 1);
+    for id in [8, 9] {
+        world.clients[0].say(at_us, &Command::Ping { id: Some(id) });
+    }
+    // A few of them may wait while it is read on.
+    assert_eq!(world.serve(false), [Inbound::Readable]);
+    assert_eq!(world.engines[0].stats().commands, 2);
+    let at_us = world.now.monotonic_us;
+    world.clients[0].unblock(at_us);
+    let pongs = |world: &World| {
+        let replies = world.clients[0].replies().into_iter();
+        replies.filter(|reply| matches!(reply, Reply::Pong { .. })).count()
+    };
+    assert_eq!(pongs(&world), 0);
+    world.run_on(TICK_US, TICK_US, 0);
+    assert_eq!(pongs(&world), 2);
+}
+
+#[test]
+fn a_heartbeat_that_left_in_part_is_finished_at_the_next_tick() {
+    let mut world = world(1);
+    world.run_on(TICK_US, TICK_US, 0);
+    let at_us = world.now.monotonic_us;
+    world.clients[0].block_after(at_us, 1);
+    let key = world.clients[0].key;
+    while world.engines[0].footprint(key).is_some_and(|each| each.waiting == 0) {
+        world.run_on(TICK_US, TICK_US, 0);
+    }
+    let at_us = world.now.monotonic_us;
+    let before = world.clients[0].frames().len();
+    world.clients[0].unblock(at_us);
+    world.run_on(TICK_US, TICK_US, 0);
+    let frames = world.clients[0].frames().split_off(before);
+    assert!(matches!(&frames[..], [(_, frame)] if frame.entries.is_empty()), "{frames:?}");
+}
+
+#[test]
+fn every_byte_of_replies_and_control_frames_is_counted() {
+    let mut world = world(1);
+    subscribe(&mut world, 0, "S0", Some(25));
+    let at_us = world.now.monotonic_us;
+    for round in 0..5 {
+        world.clients[0].ping(at_us, &[round; 7]);
+        world.clients[0].say(at_us, &Command::Ping { id: Some(1) });
+    }
+    // The gateway pings once each 20 s, and closes in the end: behind a reply that waits.
+    let waiting = |world: &mut World, then: fn(&mut World)| {
+        let at_us = world.now.monotonic_us;
+        world.clients[0].block_after(at_us, 0);
+        world.clients[0].say(at_us, &Command::Ping { id: Some(2) });
+        world.run_on(10, 10, 0);
+        then(world);
+        let at_us = world.now.monotonic_us;
+        world.clients[0].unblock(at_us);
+        world.run_on(TICK_US, TICK_US, 0);
+    };
+    world.run_on(19_800_000, 50_000, 0);
+    waiting(&mut world, |world| world.run_on(600_000, 50_000, 0));
+    world.run_on(25_000_000, 50_000, 0);
+    waiting(&mut world, |world| {
+        let key = world.clients[0].key;
+        world.engines[0].close(world.now, key, CloseReason::Kicked);
+    });
+    let mut kinds = std::collections::BTreeMap::new();
+    let data = world.clients[0].frames().len();
+    for (_, heard) in &world.clients[0].transcript {
+        let Heard::Message(opcode, payload) = heard else { continue };
+        let (count, bytes) = kinds.entry(format!("{opcode:?}")).or_insert((0, 0));
+        *count += 1;
+        *bytes += payload.len() as u64 + if payload.len() < 126 { 2 } else { 4 };
+    }
+    let kinds: Vec<_> =
+        kinds.into_iter().map(|(kind, (count, bytes))| (kind, count, bytes)).collect();
+    let [(_, replies_and_frames, _), (_, 1, _), (_, 2, _), (_, 5, _)] = &kinds[..] else {
+        panic!("binary, one close, two pings, five pongs: {kinds:?}")
+    };
+    assert!(*replies_and_frames > data);
+    let stats = world.engines[0].stats();
+    let all: u64 = kinds.iter().map(|each| each.2).sum();
+    assert_eq!(stats.control_bytes + stats.frame_bytes, all);
 }
 
 /// Ends a session at once, wherever it waits.

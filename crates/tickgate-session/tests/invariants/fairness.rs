@@ -161,10 +161,19 @@ fn real_time_sessions_do_not_wait_behind_throttled_ones() {
     }
 }
 
-/// Entries by symbol's id that a client gets in 20 s, in order, whose budget is a tenth of what it
-/// subscribed to, at the intervals given; all symbols change all the time.
-fn squeezed(subscribes: impl FnOnce(&[String]) -> Vec<Subscribe>) -> Vec<u32> {
-    let mut world = World::new(4, 1, 24, 1_024, EngineConfig::default());
+/// Entries by symbol's id that a client gets in 20 s, in order, whose budget is a tenth or less of
+/// what it subscribed to, at the intervals given; all symbols change all the time.
+fn squeezed(symbols: usize, subscribes: impl FnOnce(&[String]) -> Vec<Subscribe>) -> Vec<u32> {
+    squeezed_to(2_000, symbols, subscribes)
+}
+
+/// The same with a budget of so many bytes a second.
+fn squeezed_to(
+    rate: u64,
+    symbols: usize,
+    subscribes: impl FnOnce(&[String]) -> Vec<Subscribe>,
+) -> Vec<u32> {
+    let mut world = World::new(4, 1, symbols, 1_024, EngineConfig::default());
     let names = world.market.names();
     let client = world.open(Dialect::MessagePack, 4_096, false, Manners::default());
     for subscribe in subscribes(&names) {
@@ -175,7 +184,7 @@ fn squeezed(subscribes: impl FnOnce(&[String]) -> Vec<Subscribe>) -> Vec<u32> {
         id: None,
         symbols: None,
         throttle_ms: None,
-        max_bytes_per_second: Some(Some(2_000)),
+        max_bytes_per_second: Some(Some(rate)),
     };
     world.clients[client].say(world.now.monotonic_us, &budget);
     // The burst is spent first.
@@ -205,7 +214,7 @@ fn counts(entries: &[u32]) -> BTreeMap<u32, usize> {
 #[test]
 fn under_a_small_budget_the_symbols_of_an_interval_come_in_turns() {
     for throttle_ms in [0, 25, 100] {
-        let entries = squeezed(|names| vec![quotes(names, throttle_ms)]);
+        let entries = squeezed(24, |names| vec![quotes(names, throttle_ms)]);
         assert!(entries.len() > 1_000, "{} entries", entries.len());
         let counts = counts(&entries);
         assert_eq!(counts.len(), 24, "{throttle_ms} ms: {counts:?}");
@@ -215,9 +224,23 @@ fn under_a_small_budget_the_symbols_of_an_interval_come_in_turns() {
 }
 
 #[test]
+fn a_round_of_many_symbols_goes_on_where_the_frame_was_full() {
+    // Some forty entries fit a frame, of eighty that have changed.
+    let entries = squeezed_to(150_000, 80, |names| vec![quotes(names, 5)]);
+    let mut last = BTreeMap::new();
+    for (at, id) in entries.iter().enumerate() {
+        if let Some(before) = last.insert(*id, at) {
+            assert!(at - before >= 78, "{id} again after {}", at - before);
+        }
+    }
+    assert_eq!(last.len(), 80);
+    assert!(entries.len() > 100_000, "{} entries", entries.len());
+}
+
+#[test]
 fn under_a_small_budget_the_wildcards_symbols_come_in_turns() {
     for throttle_ms in [0, 25] {
-        let entries = squeezed(|_| vec![quotes(&["*".into()], throttle_ms)]);
+        let entries = squeezed(24, |_| vec![quotes(&["*".into()], throttle_ms)]);
         let counts = counts(&entries);
         assert_eq!(counts.len(), 24, "{throttle_ms} ms: {counts:?}");
         let (least, most) = (counts.values().min(), counts.values().max());
@@ -227,7 +250,7 @@ fn under_a_small_budget_the_wildcards_symbols_come_in_turns() {
 
 #[test]
 fn under_a_small_budget_no_interval_lives_on_what_others_leave() {
-    let entries = squeezed(|names| {
+    let entries = squeezed(24, |names| {
         let wildcard = quotes(&["*".into()], 50);
         vec![quotes(&names[..8], 25), quotes(&names[8..16], 30), wildcard]
     });
@@ -235,4 +258,14 @@ fn under_a_small_budget_no_interval_lives_on_what_others_leave() {
     assert_eq!(counts.len(), 24, "{counts:?}");
     let (least, most) = (counts.values().min(), counts.values().max());
     assert!(most <= least.map(|least| 2 * least).as_ref(), "{counts:?}");
+}
+
+#[test]
+fn under_a_small_budget_an_interval_that_got_nothing_begins_the_next_frame() {
+    // Room for one entry at a time, and the first interval has always passed again.
+    let entries = squeezed(9, |names| vec![quotes(&names[..1], 5), quotes(&names[1..], 30)]);
+    let counts = counts(&entries);
+    assert_eq!(counts.len(), 9, "{counts:?}");
+    let others: usize = counts.values().skip(1).sum();
+    assert!(others >= counts[&0], "{counts:?}");
 }

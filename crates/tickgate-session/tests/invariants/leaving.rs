@@ -110,12 +110,14 @@ fn settings_that_change_hold_at_once_and_what_an_engine_is_built_around_stays() 
     let before = EngineConfig::default();
     let wanted = EngineConfig {
         flush_tick: Duration::from_millis(50),
+        tape_interval: Duration::from_millis(70),
         frame_limit_bytes: 2_048,
         first_command_limit: Duration::from_secs(2),
         ..before.clone()
     };
     let shared = world.shared.with_config(wanted).expect("valid");
     assert_eq!(shared.config().flush_tick, before.flush_tick);
+    assert_eq!(shared.config().tape_interval, before.tape_interval);
     assert_eq!(shared.config().frame_limit_bytes, before.frame_limit_bytes);
     let idle = world.open(Dialect::MessagePack, 4_096, false, Manners::default());
     world.engines[0].reconfigure(shared);

@@ -9,13 +9,18 @@ mod calls;
 mod causes;
 mod clock_steps;
 mod fairness;
+mod lagging;
 mod leaving;
 mod limits;
+mod measured;
+mod midst;
+mod moving;
 mod offsets;
 mod pace;
 mod replies;
 mod slow;
 mod spoiled;
+mod surveys;
 mod world;
 
 use world::{Plan, run};

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use tickgate_checker::{Channel, Command, Dialect, Subscribe};
 use tickgate_protocol::{
     decode::Message,
-    entry::{Entry, Frame},
+    entry::{Entry, Frame, cause},
     number::ABSENT,
     tick::{Reason, Status, StatusChange, TickBody, Trade},
 };
-use tickgate_session::EngineConfig;
+use tickgate_session::{EngineConfig, Now};
 
 use crate::world::{Manners, Told, World};
 
@@ -125,8 +125,89 @@ fn heartbeats_and_statuses_pass_a_spent_budget() {
     let [Frame { entries, .. }] = &frames[..] else { panic!("{frames:?}") };
     let [Entry::Status(status)] = &entries[..] else { panic!("{entries:?}") };
     assert_eq!((status.status, status.reason), (Status::Halted, Reason::News));
+
+    let before = world.clients[0].frames().len();
+    world.pass(100);
+    let Now { monotonic_us, unix_us } = world.now;
+    world.market.set_feed(monotonic_us, unix_us, Status::Stale, &mut world.truth);
+    world.serve(true);
+    let frames = data_frames(&world, before);
+    let [Frame { entries, .. }] = &frames[..] else { panic!("{frames:?}") };
+    let [Entry::Status(status)] = &entries[..] else { panic!("{entries:?}") };
+    assert_eq!((status.id, status.status), (None, Status::Stale));
     let at_us = world.now.monotonic_us;
     assert_eq!(world.finish(at_us).remove(0).verdict.violations, []);
+}
+
+#[test]
+fn what_a_spent_budget_held_up_follows_a_status_that_passed_it() {
+    let mut world = subscribed(Dialect::MessagePack, 25);
+    budget(&mut world, 300);
+    world.run_with(2_000_000, TICK_US, World::requote);
+    // At a tick, when whoever waits is tried again.
+    let before = world.clients[0].frames().len();
+    let halt = StatusChange { status: Status::Halted, reason: Reason::News };
+    world.pass(TICK_US);
+    world.publish([(3, TickBody::Status(halt))]);
+    world.serve(true);
+    let frames = data_frames(&world, before);
+    let [Frame { entries, .. }] = &frames[..] else { panic!("{frames:?}") };
+    assert!(matches!(entries[..], [Entry::Status(_)]), "the budget is spent: {entries:?}");
+
+    let before = world.clients[0].frames().len();
+    world.run_on(3_000_000, TICK_US, 0);
+    let frames = data_frames(&world, before);
+    let entries = frames.iter().map(|frame| frame.entries.len()).sum::<usize>();
+    assert_eq!(entries, 12, "each symbol's last quote: {frames:?}");
+    assert!(frames.iter().all(|frame| frame.cause & cause::BUDGET != 0), "{frames:?}");
+}
+
+#[test]
+fn a_change_that_a_status_overtook_names_the_budget_though_it_has_recovered() {
+    let mut world = subscribed(Dialect::MessagePack, 0);
+    // A hundred bytes a tick.
+    budget(&mut world, 20_000);
+    world.run_with(3_000_000, TICK_US, World::requote);
+    let mut overtaken = 0;
+    for number in 0..24 {
+        // All has been sent, and little of the budget is left.
+        world.run_on(25_000, TICK_US, 0);
+        let status = if number % 2 == 0 { Status::Halted } else { Status::Trading };
+        let before = world.clients[0].frames().len();
+        // Answers spend what is left, more or less of it, just before both are due.
+        for _ in 0..number / 2 {
+            say(&mut world, &Command::Ping { id: None });
+        }
+        world.pass(100);
+        world.requote();
+        world.publish([(3, TickBody::Status(StatusChange { status, reason: Reason::None }))]);
+        world.serve(true);
+        let frames = data_frames(&world, before);
+        let is_status = |entry: &Entry| matches!(entry, Entry::Status(_));
+        if frames.len() == 1 && frames[0].entries.iter().all(is_status) {
+            let before = world.clients[0].frames().len();
+            world.run_on(TICK_US, TICK_US, 0);
+            for next in data_frames(&world, before).iter().take(1) {
+                assert_eq!(next.cause & cause::BUDGET, cause::BUDGET, "{next:?}");
+                overtaken += 1;
+            }
+        }
+        world.run_with(50_000, TICK_US, World::requote);
+    }
+    assert!(overtaken > 0, "{overtaken} times");
+}
+
+#[test]
+fn news_of_the_feed_and_what_changed_with_it_share_a_frame() {
+    let mut world = subscribed(Dialect::MessagePack, 0);
+    let before = world.clients[0].frames().len();
+    world.pass(100);
+    let Now { monotonic_us, unix_us } = world.now;
+    world.market.set_feed(monotonic_us, unix_us, Status::Stale, &mut world.truth);
+    world.requote();
+    world.serve(true);
+    let frames = data_frames(&world, before);
+    assert_eq!(frames.iter().map(|frame| frame.entries.len()).collect::<Vec<_>>(), [13]);
 }
 
 #[test]

@@ -14,6 +14,8 @@ struct Both {
     /// Most bytes one call moves.
     step: usize,
     shut: bool,
+    /// What the next reads find instead of bytes.
+    errors: VecDeque<io::ErrorKind>,
 }
 
 /// One connection; the engine holds one handle, the scripted client the other.
@@ -51,6 +53,11 @@ impl Pipe {
         self.0.borrow_mut().room = None;
     }
 
+    /// Has the next reads fail.
+    pub(crate) fn fail_reads(&self, kinds: impl IntoIterator<Item = io::ErrorKind>) {
+        self.0.borrow_mut().errors.extend(kinds);
+    }
+
     /// Breaks the connection: reads find its end, writes fail.
     pub(crate) fn cut(&self) {
         self.0.borrow_mut().shut = true;
@@ -64,6 +71,9 @@ impl Pipe {
 impl Transport for Pipe {
     fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut both = self.0.borrow_mut();
+        if let Some(kind) = both.errors.pop_front() {
+            return Err(kind.into());
+        }
         if both.to_server.is_empty() {
             return if both.shut { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
         }

@@ -123,16 +123,20 @@ impl World {
 
     /// Gives every symbol a quote it did not have before.
     pub(crate) fn requote(&mut self) {
+        let (quote, count) = (self.fresh_quote(), self.market.names().len());
+        self.publish((0..count).map(|number| (number, quote)));
+    }
+
+    /// A quote that no symbol had before this moment.
+    pub(crate) fn fresh_quote(&self) -> TickBody {
         let price = (self.now.monotonic_us % 1_000_000_000) as i64;
-        let quote = Quote {
+        TickBody::Quote(Quote {
             bid_price: price,
             bid_size: 1,
             ask_price: price + 1,
             ask_size: 1,
             suspect: false,
-        };
-        let count = self.market.names().len();
-        self.publish((0..count).map(|number| (number, TickBody::Quote(quote))));
+        })
     }
 
     /// Publishes these ticks, each of the symbol of a number.
