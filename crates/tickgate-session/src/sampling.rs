@@ -464,6 +464,8 @@ mod tests {
             tick: 0,
             cause: 0,
             newest: false,
+            oldest_us: ABSENT,
+            tally: Tally::default(),
         };
         assert_eq!([sampler.busy(), sampler.busy()], [Sampled::Busy; 2]);
         assert_eq!(stats.busy_reads, 2);

@@ -338,3 +338,33 @@ enum Sent {
 fn lost(closing: Option<Closing>) -> CloseReason {
     closing.map_or(CloseReason::ConnectionLost, |closing| closing.reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urgent_sessions_have_half_of_a_slice_and_then_turns() {
+        let mut slice = Slice::begin(8, 0);
+        let mut turns = Vec::new();
+        while !slice.is_over(0, true) {
+            let urgent = slice.urgent_first(0);
+            turns.push(urgent);
+            slice.turn(urgent);
+        }
+        assert_eq!(turns, [true, true, true, true, false, true, false, true]);
+    }
+
+    #[test]
+    fn bytes_end_a_slice_but_not_behind_an_urgent_turn_while_others_wait() {
+        let mut slice = Slice::begin(64, 1_000);
+        assert!(!slice.is_over(1_000 + SLICE_BYTES - 1, true));
+        assert!(slice.is_over(1_000 + SLICE_BYTES, true));
+        slice.turn(true);
+        assert!(!slice.is_over(1_000 + SLICE_BYTES, true));
+        assert!(slice.is_over(1_000 + SLICE_BYTES, false));
+        // Half of them end the urgent ones' precedence.
+        assert!(slice.urgent_first(1_000 + SLICE_BYTES / 2 - 1));
+        assert!(!slice.urgent_first(1_000 + SLICE_BYTES / 2));
+    }
+}
