@@ -58,11 +58,12 @@ impl Report {
         self.outcome() == Outcome::Passed
     }
 
-    /// Violations of all clients, those that are not judged otherwise included.
+    /// Violations of all clients, those that are not judged otherwise included: as many as the
+    /// window had, and at least those that are told in full, of which some may lie outside it.
     #[must_use]
     pub fn violation_count(&self) -> u64 {
         let groups = self.groups.iter().map(|group| group.figures.counts.violations).sum();
-        self.healthy.counts.violations.max(groups)
+        self.healthy.counts.violations.max(groups).max(self.violations.len() as u64)
     }
 }
 

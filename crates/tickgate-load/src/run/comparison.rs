@@ -18,7 +18,7 @@ use tickgate_protocol::{channel::Channel, number::Decimal};
 
 use super::swarms::Swarms;
 use crate::{
-    report::Comparison,
+    report::{Comparison, ViolationReport},
     speaker::Seen,
     swarm::{Note, Order},
 };
@@ -37,20 +37,27 @@ type Fields = Vec<Option<Decimal>>;
 /// A symbol's channel at a sequence.
 type Place = (Arc<str>, Channel, u64);
 
-/// Compares `clients` clients of the first thread with the gateway's own answer.
-pub(super) fn compare(swarms: &mut Swarms, url: &str, clients: u32) -> Result<Comparison> {
+/// Compares `clients` clients of the first thread with the gateway's own answer. What broke the
+/// protocol meanwhile is added to `violations`.
+pub(super) fn compare(
+    swarms: &mut Swarms,
+    url: &str,
+    clients: u32,
+    violations: &mut Vec<ViolationReport>,
+) -> Result<Comparison> {
     swarms.order(0, Order::BeginComparison { clients })?;
-    let symbols = swarms.next_matching(|note| match note {
+    let symbols = swarms.next_matching(violations, |note| match note {
         Note::Comparing(symbols) => Some(symbols),
         _ => None,
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let witness = runtime.block_on(witness(url, &symbols));
     swarms.order(0, Order::EndComparison)?;
-    let noted = swarms.next_matching(|note| match note {
-        Note::Compared(noted) => Some(noted),
+    let (noted, mut untold) = swarms.next_matching(violations, |note| match note {
+        Note::Compared(noted, untold) => Some((noted, untold)),
         _ => None,
     })?;
+    violations.append(&mut untold);
     Ok(judge(&witness?, &noted))
 }
 

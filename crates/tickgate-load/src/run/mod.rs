@@ -311,7 +311,8 @@ impl Run<'_> {
             return Ok(None);
         }
         self.audience.phase(&Phase::Comparing);
-        comparison::compare(&mut self.swarms, &scenario.target.url, clients).map(Some)
+        let violations = &mut self.sums.violations;
+        comparison::compare(&mut self.swarms, &scenario.target.url, clients, violations).map(Some)
     }
 
     /// Violations in full, their times counted from the window's beginning.

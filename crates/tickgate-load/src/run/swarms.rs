@@ -132,15 +132,21 @@ impl Swarms {
             match self.next_note()? {
                 Note::Interval(interval) => self.waiting[interval.thread].push_back(*interval),
                 Note::Failed(error) => return Err(error.context("a thread of the load failed")),
-                Note::Comparing(_) | Note::Compared(_) => {}
+                Note::Comparing(_) | Note::Compared(..) => {}
             }
         }
     }
 
-    /// Waits for a note that `take` wants; seconds that pass meanwhile are forgotten.
-    pub(super) fn next_matching<T>(&mut self, take: impl Fn(Note) -> Option<T>) -> Result<T> {
+    /// Waits for a note that `take` wants; seconds that pass meanwhile are forgotten, but for their
+    /// violations, which are added to `violations`.
+    pub(super) fn next_matching<T>(
+        &mut self,
+        violations: &mut Vec<ViolationReport>,
+        take: impl Fn(Note) -> Option<T>,
+    ) -> Result<T> {
         loop {
             match self.next_note()? {
+                Note::Interval(mut interval) => violations.append(&mut interval.violations),
                 Note::Failed(error) => return Err(error.context("a thread of the load failed")),
                 note => {
                     if let Some(taken) = take(note) {

@@ -431,8 +431,11 @@ impl Swarm {
                         let client = &mut self.clients[at];
                         (client.number, client.speaker.end_comparison())
                     });
-                    let compared = compared.collect();
-                    self.notes.send(Note::Compared(compared)).context("nobody listens")?;
+                    let note = Note::Compared(
+                        compared.collect(),
+                        std::mem::take(&mut self.own.violations),
+                    );
+                    self.notes.send(note).context("nobody listens")?;
                 }
                 Order::Stop => return Ok(false),
             }

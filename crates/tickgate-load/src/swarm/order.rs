@@ -55,8 +55,8 @@ pub(crate) enum Note {
     Interval(Box<Interval>),
     /// Symbols of the clients that compare.
     Comparing(Vec<Arc<str>>),
-    /// What each noted, by the client's number.
-    Compared(Vec<(u32, Vec<Seen>)>),
+    /// What each noted, by the client's number, and violations that were not told yet.
+    Compared(Vec<(u32, Vec<Seen>)>, Vec<ViolationReport>),
     /// The thread cannot go on.
     Failed(anyhow::Error),
 }
