@@ -55,8 +55,8 @@ pub(crate) enum Change {
     None,
     /// The connection is open.
     Opened,
-    /// It became ready.
-    Ready,
+    /// It became ready, maybe at once with being opened.
+    Ready { is_opened: bool },
     /// There is more to read, and no event will tell.
     Again,
     /// The connection is gone, and nobody here wanted it; come back after so long at the least, or
@@ -187,7 +187,7 @@ impl Client {
             match progress {
                 Ok(Progress::Going) => Ok(()),
                 Ok(Progress::Ready) => {
-                    change = Change::Ready;
+                    change = Change::Ready { is_opened: change == Change::Opened };
                     Ok(())
                 }
                 Err(Fault::Violation(what)) => Err(Loss::Violation(what)),
@@ -195,7 +195,7 @@ impl Client {
             }
         });
         self.heard_us = heard_us;
-        if change == Change::Ready {
+        if matches!(change, Change::Ready { .. }) {
             self.become_ready(tally);
         }
         // Answers leave also when the connection is over: the close frame is one.
@@ -231,6 +231,11 @@ impl Client {
                 Appetite::Bytes((bytes / readings).max(1))
             }
         };
+    }
+
+    /// There may be more to read, and no event will tell.
+    pub(crate) fn reads_on(&self) -> bool {
+        self.has_unread && self.appetite == Appetite::All
     }
 
     /// Something was not read when it could have been.
@@ -281,7 +286,8 @@ impl Client {
 
     /// True once when the target has been silent for longer than it promised.
     pub(crate) fn is_silent_too_long(&self, now_us: i64) -> bool {
-        let is_listening = self.state == State::Ready && self.appetite == Appetite::All;
+        let is_open = matches!(self.state, State::Asking | State::Ready);
+        let is_listening = is_open && self.appetite == Appetite::All;
         let limit_us = self.speaker.silence_limit_us().filter(|_| is_listening && !self.has_unread);
         limit_us.is_some_and(|limit_us| now_us - self.heard_us > limit_us)
     }
@@ -305,7 +311,9 @@ impl Client {
             // What it wants again was last there when it last heard something.
             self.wanted_since_us = self.heard_us;
         }
-        let mut stay_away = Some(Duration::ZERO);
+        // What was said in a conversation holds for its end.
+        let is_told = was != State::Joining;
+        let mut stay_away = Some(if is_told { self.speaker.stays_away() } else { Duration::ZERO });
         match loss {
             Loss::Broken(what) if was == State::Joining => {
                 counts.refused += 1;

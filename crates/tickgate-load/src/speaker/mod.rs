@@ -21,7 +21,7 @@ mod tickgate;
 #[cfg(test)]
 mod ws_peer;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 pub(crate) use self::{
     centrifugo::Centrifugo,
@@ -93,6 +93,11 @@ pub(crate) trait Speaker: Send + std::fmt::Debug {
     /// Silence that the target promised not to exceed, microseconds.
     fn silence_limit_us(&self) -> Option<i64> {
         None
+    }
+
+    /// How long the target asked to be left alone once this conversation is over.
+    fn stays_away(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Its last messages as text, the oldest first.

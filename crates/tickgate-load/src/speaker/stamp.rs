@@ -51,7 +51,7 @@ pub(super) fn text(stamp_us: i64) -> String {
 pub(super) fn record(stamp_us: Option<i64>, received_us: i64, tally: &mut Tally) {
     tally.counts.entries += 1;
     let Some(stamp_us) = stamp_us else {
-        tally.counts.violations += 1;
+        tally.violation("a message without a time");
         return;
     };
     tally.transit(stamp_us, received_us);

@@ -1,7 +1,7 @@
 //! `tickgate.v1`: everything is decoded, applied with the protocol's own client side, timed and
 //! checked.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rustc_hash::FxHashMap;
 use tickgate_protocol::{
@@ -95,6 +95,8 @@ pub(crate) struct Tickgate {
     asked: Asked,
     rhythm: Rhythm,
     silence_limit_us: Option<i64>,
+    /// What `draining` asked for.
+    stays_away: Duration,
     /// Subscribe commands whose `ready` has not come.
     unready: u64,
     subscribes: u64,
@@ -124,6 +126,7 @@ impl Tickgate {
             asked: Asked { throttle_us: 0, sampled_at_us },
             rhythm: Rhythm::default(),
             silence_limit_us: None,
+            stays_away: Duration::ZERO,
             unready: 0,
             subscribes: 0,
             resumed: BTreeMap::new(),
@@ -195,7 +198,9 @@ impl Tickgate {
                 )));
             }
             // It closes soon; that is told when it does.
-            Reply::Draining { .. } => {}
+            Reply::Draining { reconnect_after_ms } => {
+                self.stays_away = Duration::from_millis(reconnect_after_ms);
+            }
             Reply::Throttled { .. } | Reply::Credited { .. } => {}
             other => tally.violation(format!("an answer to what was not asked: {other:?}")),
         }
@@ -281,8 +286,9 @@ impl Tickgate {
             }
             Entry::TradesJoined { id, sequence, .. } => self.joined(*id, *sequence, tally),
             Entry::TradesLost(lost) => {
-                let bounds = u64::try_from(lost.to.saturating_sub(lost.from));
-                let count = bounds.map_or(0, |more| more.saturating_add(1));
+                let is_known = lost.from != ABSENT && lost.to != ABSENT;
+                let more = u64::try_from(lost.to.saturating_sub(lost.from)).ok();
+                let count = more.filter(|_| is_known).map_or(0, |more| more.saturating_add(1));
                 match lost.origin {
                     LostOrigin::Connection => tally.counts.lost += count,
                     LostOrigin::Feed => tally.counts.lost_by_feed += count,
@@ -389,16 +395,16 @@ impl Tickgate {
 
 impl Speaker for Tickgate {
     fn open(&mut self, _: &mut Outbox) -> Progress {
-        // The gateway speaks first. The book is kept until `welcome` says which epoch it is.
-        self.resumed = self
-            .book
-            .symbols()
-            .filter_map(|symbol| Some((symbol.definition.name.clone(), symbol.tape.head?)))
-            .collect();
+        // The gateway speaks first. The book is kept until `welcome` says which epoch it is. Tapes
+        // that the connection before did not come to join are still where they were left.
+        let tapes = self.book.symbols();
+        self.resumed.extend(
+            tapes.filter_map(|symbol| Some((symbol.definition.name.clone(), symbol.tape.head?))),
+        );
         self.decoder = Decoder::new(self.conduct.dialect);
         self.held.clear();
         self.rhythm = Rhythm::default();
-        self.silence_limit_us = None;
+        (self.silence_limit_us, self.stays_away) = (None, Duration::ZERO);
         (self.subscribes, self.unready, self.acknowledged) = (0, 0, 0);
         Progress::Going
     }
@@ -433,6 +439,10 @@ impl Speaker for Tickgate {
 
     fn silence_limit_us(&self) -> Option<i64> {
         self.silence_limit_us
+    }
+
+    fn stays_away(&self) -> Duration {
+        self.stays_away
     }
 
     fn recent(&self) -> Vec<String> {

@@ -230,8 +230,10 @@ impl Swarm {
             Change::None => {}
             Change::Again => self.again.push(at),
             Change::Opened => self.opened(at),
-            Change::Ready => {
-                self.opened(at);
+            Change::Ready { is_opened } => {
+                if is_opened {
+                    self.opened(at);
+                }
                 self.ready(at);
             }
             Change::Left => self.come_anew(at),
@@ -240,6 +242,10 @@ impl Swarm {
                 self.come_back(at, Duration::ZERO);
             }
             Change::Lost { stay_away: None } => {}
+        }
+        // What came with the news was not all: the kernel has told of it already.
+        if matches!(change, Change::Opened | Change::Ready { .. }) && self.clients[at].reads_on() {
+            self.again.push(at);
         }
     }
 
@@ -278,10 +284,6 @@ impl Swarm {
     fn opened(&mut self, at: usize) {
         let plan = Arc::clone(&self.plan);
         let group = &plan.scenario.clients[self.clients[at].group];
-        if self.clients[at].state == State::Ready {
-            // Where an answer came along with the upgrade's it is told only once.
-            return;
-        }
         if group.publishes_per_second > 0.0 {
             let interval = Duration::from_secs_f64(1.0 / group.publishes_per_second);
             let phase = interval.mul_f64(self.random.random());
