@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// Times that both clocks are read at the beginning.
+const READINGS: usize = 16;
+
 /// Unix time in microseconds, as it was when the run began plus what has passed since on the
 /// monotonic clock.
 ///
@@ -17,9 +20,16 @@ impl Clock {
     /// Begins now. `ahead_us` is what it is put forward by: how far the target's clock is ahead of
     /// this machine's, so that times are those of the target.
     pub(crate) fn start(ahead_us: i64) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // Being interrupted between the two readings would put one clock behind the other for the
+        // whole run: the tightest of some pairs counts.
+        let pair = |_| {
+            let before = Instant::now();
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            (before.elapsed(), before, since)
+        };
+        let (_, began, since) = (0..READINGS).map(pair).min().expect("there is one at least");
         let unix_us = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
-        Self { began: Instant::now(), began_unix_us: unix_us.saturating_add(ahead_us) }
+        Self { began, began_unix_us: unix_us.saturating_add(ahead_us) }
     }
 
     /// Unix microseconds.

@@ -67,11 +67,12 @@ impl Report {
     }
 
     /// Violations of all clients, those that are not judged otherwise included: as many as the
-    /// window had and what lies outside it had.
+    /// window had and what lies outside it had, and at least those that are told in full.
     #[must_use]
     pub fn violation_count(&self) -> u64 {
         let groups = self.groups.iter().map(|group| group.figures.counts.violations).sum();
-        self.healthy.counts.violations.max(groups) + self.violations_outside
+        let all = self.healthy.counts.violations.max(groups) + self.violations_outside;
+        all.max(self.violations.len() as u64)
     }
 }
 
