@@ -12,6 +12,7 @@
 //! - `sampling`, `tape`, `cache`, `frame`, `flush`: how a frame is filled;
 //! - `session`, `outbound`: one connection;
 //! - `intake`: what all clients of a worker may send together;
+//! - `parser`: what makes messages of it;
 //! - [`engine`], `collect`, `serve`, `inbound`, `commands`, `joining`, `subscribing`,
 //!   `housekeeping`, `footprint`, `shed`: a worker's loop;
 //! - `work`: what tests count instead of time.
@@ -53,6 +54,8 @@ mod session;
 mod outbound;
 
 mod intake;
+
+mod parser;
 
 pub mod engine;
 
