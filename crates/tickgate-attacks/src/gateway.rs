@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
-use tickgate_benches::process::{Resident, await_settled, thread_cpu_seconds};
+use tickgate_benches::process::{Resident, await_settled, thread_use};
 
 use crate::cores;
 
@@ -122,9 +122,9 @@ impl Gateway {
     /// # Errors
     /// When it is gone.
     pub fn worker_seconds(&self) -> Result<f64> {
-        let threads = thread_cpu_seconds(self.child.id())?;
+        let threads = thread_use(self.child.id())?;
         let workers = threads.iter().filter(|(name, _)| name.starts_with("tickgate-worker"));
-        Ok(workers.map(|(_, seconds)| seconds).sum())
+        Ok(workers.map(|(_, used)| used.cpu_seconds).sum())
     }
 
     /// Sessions that ended so far for `reason`, as `/metrics` tells it; 0 when it names none.

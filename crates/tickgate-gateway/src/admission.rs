@@ -73,13 +73,17 @@ impl Admission {
 
     /// Lets a connection in, or says why not. Its place among those of its address is its own
     /// until the seat is dropped.
-    pub(crate) fn admit(&mut self, now: Instant, peer: IpAddr) -> Result<AddressSeat, TurnedAway> {
+    pub(crate) fn admit(
+        &mut self,
+        now: Instant,
+        peer: IpAddr,
+    ) -> Result<Option<AddressSeat>, TurnedAway> {
         // The address first: who has too many should not use up the others' rate.
         let limited = self.address_limit > 0 && !self.trusted.iter().any(|n| n.contains(peer));
         let seat = if limited {
-            Addresses::take(&self.addresses, key_of(peer), self.address_limit)?
+            Some(Addresses::take(&self.addresses, key_of(peer), self.address_limit)?)
         } else {
-            AddressSeat(None)
+            None
         };
         if self.rate.take(now) { Ok(seat) } else { Err(TurnedAway::Rate) }
     }
@@ -122,22 +126,22 @@ impl Addresses {
             return Err(TurnedAway::Address);
         }
         *count += 1;
-        Ok(AddressSeat(Some((Arc::clone(this), key))))
+        Ok(AddressSeat(Arc::clone(this), key))
     }
 }
 
 /// A connection's place among those of its address; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct AddressSeat(Option<(Arc<Addresses>, IpAddr)>);
+pub(crate) struct AddressSeat(Arc<Addresses>, IpAddr);
 
 impl Drop for AddressSeat {
     fn drop(&mut self) {
-        let Some((addresses, key)) = self.0.take() else { return };
+        let Self(addresses, key) = self;
         let mut open = addresses.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&key) {
+        if let Some(count) = open.get_mut(key) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&key);
+                open.remove(key);
             }
         }
     }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{Extension, Router};
+use axum::Router;
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -32,7 +32,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
-    /// Its place among the connections of its address, for as long as anybody holds it.
+    /// Its place among the connections of its address, where those are limited, for as long as anybody
+    /// holds it.
     pub(crate) seat: Option<Arc<AddressSeat>>,
 }
 
@@ -74,7 +75,7 @@ pub(crate) async fn accept(
         count(&counters.accepted);
         let seat = match admission.as_mut().map(|each| each.admit(Instant::now(), address.ip())) {
             None => None,
-            Some(Ok(seat)) => Some(Arc::new(seat)),
+            Some(Ok(seat)) => seat.map(Arc::new),
             Some(Err(why)) => {
                 counters.turn_away(why);
                 tracing::debug!(peer = %address, reason = why.label(), "connection turned away");
@@ -129,8 +130,11 @@ async fn accept_one(
 /// Serves one connection until it closes, upgrades or outlives its time.
 async fn speak(http: http1::Builder, stream: TcpStream, peer: Peer, router: Router) {
     let address = peer.address;
-    let router = router.layer(Extension(peer));
-    let service = service_fn(move |request: Request<Incoming>| router.clone().oneshot(request));
+    // Put into each request by hand: a layer would copy every route for every connection.
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        router.clone().oneshot(request)
+    });
     let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     match timeout(HTTP_LIFE, connection).await {
         Ok(Ok(())) => {}

@@ -25,6 +25,7 @@ use crate::{
     frame::FrameBuilder,
     housekeeping::LAST_CLOSE_US,
     intake::{Intake, Spell},
+    parser::Spare,
     schedule::{Due, Schedule},
     session::Session,
     stats::{Ended, EngineStats},
@@ -184,6 +185,7 @@ pub struct Engine<T> {
     pub(crate) pass_is_over: bool,
     pub(crate) scratch: Vec<u8>,
     pub(crate) reply: Vec<u8>,
+    pub(crate) spare: Spare,
     pub(crate) intake: Intake,
     /// How long clients have been read since the last poll.
     pub(crate) spell: Spell,
@@ -233,6 +235,7 @@ impl<T: Transport> Engine<T> {
             pass_is_over: false,
             scratch: vec![0; READ_BYTES],
             reply: Vec::new(),
+            spare: Spare::default(),
             intake: Intake::new(config.command_bytes_per_second),
             spell: Spell::default(),
             timed: Turn::default(),

@@ -8,8 +8,8 @@
 //! | `subscriptions` | twice 76 bytes a name (56 of it the subscription), 72 a symbol covered by `*`; a group an interval |
 //! | `owed` | 16 bytes for each name and each of 256 `ready`, rounded up to a power of two |
 //!
-//! Twice, because vectors double. The session itself and tungstenite's buffers, which are of fixed
-//! size, come on top.
+//! Twice, because vectors double. The session itself, which is of fixed size, comes on top, and its
+//! parser while it holds one.
 
 use crate::{
     engine::{Engine, SessionKey},
@@ -144,5 +144,12 @@ mod tests {
         assert_eq!(subscription + size_of::<u32>() + size_of::<Moved>(), 76);
         assert_eq!(subscription + size_of::<Moved>(), 72);
         assert_eq!(size_of::<Owed>(), 16);
+    }
+
+    #[test]
+    fn a_session_stays_small_beside_its_subscriptions() {
+        // The gateway's transport is two words.
+        let session = size_of::<Session<[usize; 2]>>();
+        assert!(session <= 448, "{session} bytes");
     }
 }

@@ -2,7 +2,7 @@
 
 use tickgate_protocol::close::CloseReason;
 use tungstenite::{
-    Message, Utf8Bytes,
+    Utf8Bytes,
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
@@ -63,9 +63,9 @@ impl<T: Transport> Engine<T> {
             session.pinged_us = now.monotonic_us;
             let queued = session.outbound.control.len();
             let mut shim = Shim::for_writing(&mut session.outbound.control);
-            // The shim takes everything; a closing websocket sends no pings, which is no loss.
-            let _ = session.websocket.write(&mut shim, Message::Ping(bytes::Bytes::new()));
-            let _ = session.websocket.flush(&mut shim);
+            let parser = self.spare.lend(&mut session.parser, session.message_limit_bytes);
+            parser.ping(&mut shim);
+            self.spare.take_back(&mut session.parser);
             self.stats.control_bytes += (session.outbound.control.len() - queued) as u64;
             self.make_ready(position as u32, false);
         }
@@ -109,10 +109,8 @@ impl<T: Transport> Engine<T> {
         };
         let queued = session.outbound.control.len();
         let mut shim = Shim::for_writing(&mut session.outbound.control);
-        // A pong that is owed comes first: nothing may follow a close frame.
-        let _ = session.websocket.flush(&mut shim);
-        // The shim takes everything; a connection that is closing already has its frame.
-        let _ = session.websocket.close(&mut shim, Some(frame));
+        let parser = self.spare.lend(&mut session.parser, session.message_limit_bytes);
+        parser.close(&mut shim, frame);
         self.stats.control_bytes += (session.outbound.control.len() - queued) as u64;
         self.stop_sending(position);
         self.sessions[position].closing =

@@ -13,7 +13,8 @@ use crate::{
     engine::{Engine, Inbound, SessionKey},
     frame::write_message,
     intake::May,
-    session::{Closing, READ_BUFFER_BYTES},
+    parser::READ_BUFFER_BYTES,
+    session::Closing,
     transport::{Now, Transport},
 };
 
@@ -27,8 +28,6 @@ const SMALL_MESSAGE_BYTES: usize = 512;
 /// A message in pieces may take this many times its largest size with headers and all, so that
 /// pieces of nothing end.
 const ASSEMBLING_FACTOR: usize = 4;
-/// Header and mask of a client's control frame.
-const CONTROL_HEADER_BYTES: usize = 6;
 /// How long the answer to a client's close frame may take to leave.
 const LEAVE_US: u64 = 1_000_000;
 
@@ -40,12 +39,17 @@ pub(crate) struct Shim<'a, 'c> {
 }
 
 impl<'a, 'c> Shim<'a, 'c> {
-    fn new(input: &'a [u8], control: &'c mut Vec<u8>) -> Self {
+    pub(crate) fn new(input: &'a [u8], control: &'c mut Vec<u8>) -> Self {
         Self { input, control }
     }
 
     pub(crate) fn for_writing(control: &'c mut Vec<u8>) -> Self {
         Self { input: &[], control }
+    }
+
+    /// Bytes that have not been taken.
+    pub(crate) const fn unread(&self) -> usize {
+        self.input.len()
     }
 }
 
@@ -184,15 +188,18 @@ impl<T: Transport> Engine<T> {
                     return Taken::Paused;
                 }
             }
+            if rest.is_empty() && session.parser.is_none() {
+                return Taken::All;
+            }
             let queued = session.outbound.control.len();
             let mut shim = Shim::new(rest, &mut session.outbound.control);
-            let result = session.websocket.read(&mut shim);
-            let taken = rest.len() - shim.input.len();
+            let parser = self.spare.lend(&mut session.parser, session.message_limit_bytes);
+            let result = parser.read(&mut shim);
             rest = shim.input;
+            let assembling = parser.assembling_bytes();
+            self.spare.take_back(&mut session.parser);
             // Pongs, and the answer to a close.
             self.stats.control_bytes += (session.outbound.control.len() - queued) as u64;
-            let assembling = assembling(session.assembling_bytes + taken, &result);
-            session.assembling_bytes = assembling;
             let limit = ASSEMBLING_FACTOR * self.shared.config().message_limit_bytes;
             if assembling > limit + READ_BUFFER_BYTES {
                 session.deaf = true;
@@ -293,17 +300,5 @@ impl<T: Transport> Engine<T> {
         if let Some(budget) = session.budget.as_mut() {
             budget.debit(bytes);
         }
-    }
-}
-
-/// Bytes of the message being put together, after a read that brought its parser to `bytes`.
-/// Control frames may come between its pieces and are none of it.
-fn assembling(bytes: usize, read: &Result<Message, Error>) -> usize {
-    match read {
-        Ok(Message::Ping(payload) | Message::Pong(payload)) => {
-            bytes.saturating_sub(CONTROL_HEADER_BYTES + payload.len())
-        }
-        Ok(_) => 0,
-        Err(_) => bytes,
     }
 }

@@ -12,6 +12,7 @@
 //! - `sampling`, `tape`, `cache`, `frame`, `flush`: how a frame is filled;
 //! - `session`, `outbound`: one connection;
 //! - `intake`: what all clients of a worker may send together;
+//! - `parser`: what makes messages of it;
 //! - [`engine`], `collect`, `serve`, `inbound`, `commands`, `joining`, `subscribing`,
 //!   `housekeeping`, `footprint`, `shed`: a worker's loop;
 //! - `spread`, `age`, `report`: what is counted beyond [`stats`];
@@ -54,6 +55,8 @@ mod session;
 mod outbound;
 
 mod intake;
+
+mod parser;
 
 pub mod engine;
 

@@ -3,7 +3,6 @@
 use std::{collections::VecDeque, io};
 
 use tickgate_protocol::{close::CloseReason, dialect::Dialect, number::ABSENT};
-use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
 use crate::{
     config::EngineConfig,
@@ -11,6 +10,7 @@ use crate::{
     intake::Share,
     outbound::Outbound,
     pace::{Budget, CommandRate, Credit},
+    parser::Parser,
     portfolio::Portfolio,
     report::Totals,
     stats::EngineStats,
@@ -21,9 +21,6 @@ use crate::{
 /// `ready` entries a session may wait for; a subscribe beyond that is refused. Bounds
 /// [`Session::owed`] together with the subscription limit.
 pub(crate) const READY_LIMIT: usize = 256;
-
-/// tungstenite's read buffer: allocated for each connection, zeroed at each poll.
-pub(crate) const READ_BUFFER_BYTES: usize = 256;
 
 /// A snapshot or its end, in the order in which commands asked for them.
 ///
@@ -43,7 +40,10 @@ pub(crate) enum Owed {
 #[derive(Debug)]
 pub(crate) struct Session<T> {
     pub(crate) transport: T,
-    pub(crate) websocket: WebSocketContext,
+    /// What makes messages of its bytes; `None` between two messages, when it needs none of its own.
+    pub(crate) parser: Option<Box<Parser>>,
+    /// Largest message it was told it may send.
+    pub(crate) message_limit_bytes: usize,
     pub(crate) outbound: Outbound,
     /// Bytes read but not looked at while replies do not leave; at most one read's worth.
     pub(crate) unread: Vec<u8>,
@@ -57,9 +57,6 @@ pub(crate) struct Session<T> {
     pub(crate) rate: CommandRate,
     /// What it has taken of the worker's allowance.
     pub(crate) share: Share,
-    /// Bytes of the message that is being put together, headers and all, and what is buffered
-    /// behind them.
-    pub(crate) assembling_bytes: usize,
     pub(crate) budget: Option<Box<Budget>>,
     pub(crate) credit: Option<Box<Credit>>,
     /// Sequence of the last data frame.
@@ -119,15 +116,10 @@ impl<T> Session<T> {
         epoch: u64,
         now: Now,
     ) -> Self {
-        let websocket = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(0)
-            .max_write_buffer_size(config.control_limit_bytes + config.message_limit_bytes)
-            .max_message_size(Some(config.message_limit_bytes))
-            .max_frame_size(Some(config.message_limit_bytes));
         Self {
             transport,
-            websocket: WebSocketContext::new(Role::Server, Some(websocket)),
+            parser: None,
+            message_limit_bytes: config.message_limit_bytes,
             outbound: Outbound::default(),
             unread: Vec::new(),
             dialect,
@@ -137,7 +129,6 @@ impl<T> Session<T> {
             owed: VecDeque::new(),
             rate: CommandRate::default(),
             share: Share::default(),
-            assembling_bytes: 0,
             budget: None,
             credit: None,
             frame_sequence: 0,
