@@ -54,6 +54,12 @@ pub(crate) const ALL: &[Check] = &[
         run: promtool,
     },
     Check {
+        name: "load",
+        proves: "two minutes of load grow no memory; isolation, churn, storm, credit and mixture \
+                 break nothing",
+        run: load,
+    },
+    Check {
         name: "nats",
         proves: "the load generator and a real nats-server understand one another",
         run: nats,
@@ -126,6 +132,12 @@ fn recordings() -> Result<(), Trouble> {
 
 fn promtool() -> Result<(), Trouble> {
     end_to_end("operations::promtool", "PROOF_PROMTOOL", &tools::promtool()?)
+}
+
+/// One after the other: each is a load on the whole machine.
+fn load() -> Result<(), Trouble> {
+    let options = ["--package", "tickgate", "--test", "end_to_end"];
+    run_tests(&options, &["--ignored", "--nocapture", "--test-threads=1", "load::"], &[])
 }
 
 fn nats() -> Result<(), Trouble> {

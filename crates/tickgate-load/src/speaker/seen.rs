@@ -25,7 +25,7 @@ impl Seen {
     pub(crate) fn of(symbol: &SymbolState, channel: Channel) -> Option<Self> {
         let definition = &symbol.definition;
         let (price, size) = (definition.price_exponent, definition.size_exponent);
-        let (sequence, fields) = match channel {
+        let (sequence, mut fields) = match channel {
             Channel::Quote => {
                 let exponents: [i8; quote_field::COUNT] = [price, size, price, size, 0];
                 (symbol.quote.head?, scaled(&symbol.quote.fields?, &exponents))
@@ -37,6 +37,11 @@ impl Seen {
             }
             Channel::Trade => return None,
         };
+        // Absent flags, before the first eligible trade, are none: the client library, by which the
+        // gateway's own answer is read, tells no difference.
+        if let Some(flags @ None) = fields.last_mut() {
+            *flags = Some(Decimal { mantissa: 0, exponent: 0 });
+        }
         Some(Self { symbol: (&*definition.name).into(), channel, sequence, fields })
     }
 }

@@ -44,10 +44,10 @@ pub(crate) fn quote(id: WireId, sequence: u64, bid_price: i64) -> StateEntry<5> 
     StateEntry { id, step, age_us: 0, mask: (1 << quote_field::COUNT) - 1, fields }
 }
 
-/// A full last.
+/// A full last, as it is before the first eligible trade.
 pub(crate) fn last(id: WireId, sequence: u64) -> StateEntry<8> {
     let step = Step::Full { sequence };
-    let fields: LastFields = [10_000, 1, 1, 1, 10_000, 10_000, 10_000, 0];
+    let fields: LastFields = [ABSENT, ABSENT, 1, 1, ABSENT, ABSENT, ABSENT, ABSENT];
     StateEntry { id, step, age_us: 0, mask: ((1_u16 << last_field::COUNT) - 1) as u8, fields }
 }
 

@@ -6,7 +6,8 @@
 //! - [`gateway`]: the binary as a child process; [`client`]: a subscriber that keeps every entry;
 //! - [`data`]: which recordings are used; [`fold`]: what they must come out as;
 //! - [`http`]: requests to the admin listener; [`openapi`]: what it answers is what it describes;
-//! - [`recordings`], [`stalled`], [`descriptors`], [`clients`], [`operations`]: the tests.
+//! - [`recordings`], [`stalled`], [`descriptors`], [`clients`], [`operations`], [`load`]: the
+//!   tests.
 
 #![allow(clippy::print_stdout, reason = "what was tested, and on which recordings, is told")]
 
@@ -17,6 +18,7 @@ mod descriptors;
 mod fold;
 mod gateway;
 mod http;
+mod load;
 mod openapi;
 mod operations;
 mod recordings;
