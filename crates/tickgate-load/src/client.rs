@@ -310,6 +310,15 @@ impl Client {
         }
     }
 
+    /// True when it listens and has heard nothing for so long: what waits for it meanwhile is not
+    /// timed yet.
+    pub(crate) fn is_unheard_for(&self, length: Duration, now_us: i64) -> bool {
+        let silence_us = now_us.saturating_sub(self.heard_us);
+        self.is_served()
+            && self.appetite == Appetite::All
+            && u128::try_from(silence_us).is_ok_and(|us| us > length.as_micros())
+    }
+
     /// True once when the target has been silent for longer than it promised.
     pub(crate) fn is_silent_too_long(&self, now_us: i64) -> bool {
         let is_open = matches!(self.state, State::Asking | State::Ready);

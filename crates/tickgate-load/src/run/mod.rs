@@ -39,6 +39,13 @@ const READY_SHARE: f64 = 0.9;
 /// themselves, some are always away.
 const BACK_SHARE: f64 = 0.98;
 
+/// Seconds behind the window's end in which it shows whether a stall reaches past it.
+const LOOK_ON_S: u32 = 2;
+
+/// Most seconds that a window is longer than asked for. Who is silent for so long has broken a
+/// promise, and that is counted by itself.
+const LONGEST_OVERTIME_S: u32 = 30;
+
 /// Who is told how a run goes on.
 pub trait Audience {
     /// The run is here now.
@@ -301,19 +308,53 @@ impl Run<'_> {
             }
             ready = moment.ready();
         }
+        self.look_on()?;
         self.ready = ready;
         Ok(events.into_iter().map(|(_, event)| event).collect())
+    }
+
+    /// Healthy clients that have heard nothing for longer than a heartbeat, though they listen.
+    fn unheard(&self, moment: &Moment) -> u32 {
+        let groups = self.plan.scenario.clients.iter().zip(&moment.unheard);
+        groups.filter(|(group, _)| group.is_healthy()).map(|(_, unheard)| unheard).sum()
+    }
+
+    /// Looks on behind the window's end. What waits in a stall is timed when it comes, so a window
+    /// that ends in one goes on until it is over; otherwise these seconds do not count.
+    fn look_on(&mut self) -> Result<()> {
+        let mut behind = Vec::new();
+        for _ in 0..LOOK_ON_S {
+            behind.push(self.swarms.next_second()?);
+        }
+        if behind.last().is_none_or(|moment| self.unheard(moment) == 0) {
+            behind.into_iter().for_each(|moment| self.pass(moment));
+            return Ok(());
+        }
+        for moment in behind {
+            self.absorb(&moment)?;
+        }
+        for _ in 0..LONGEST_OVERTIME_S {
+            let moment = self.take_second()?;
+            if self.unheard(&moment) == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Takes a second of the window.
     fn take_second(&mut self) -> Result<Moment> {
         let moment = self.swarms.next_second()?;
+        self.absorb(&moment)?;
+        Ok(moment)
+    }
+
+    fn absorb(&mut self, moment: &Moment) -> Result<()> {
         let scenario = &self.plan.scenario;
         let rates = self.served.second();
-        let second = self.sums.add(scenario, &moment, rates);
+        let second = self.sums.add(scenario, moment, rates);
         self.sums.violations.extend_from_slice(&moment.violations);
-        self.audience.second(&second, &healthy_of(scenario, &moment), self.clients)?;
-        Ok(moment)
+        self.audience.second(&second, &healthy_of(scenario, moment), self.clients)
     }
 
     fn begin(&mut self, event: &Event, second: u32) -> Result<EventReport> {

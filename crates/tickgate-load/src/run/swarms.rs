@@ -61,6 +61,8 @@ pub(super) struct Moment {
     pub(super) length: Duration,
     /// Each group's measures, clients and ready clients.
     pub(super) groups: Vec<(Tally, u32, u32)>,
+    /// Clients of each group that listen and have heard nothing for longer than a heartbeat.
+    pub(super) unheard: Vec<u32>,
     /// Share of a core of the busiest thread, where the kernel says.
     pub(super) busiest: Option<f64>,
     /// The same with the time that they waited for a core.
@@ -186,6 +188,7 @@ impl Swarms {
             through,
             length: Duration::ZERO,
             groups: (0..groups).map(|_| (Tally::default(), 0, 0)).collect(),
+            unheard: vec![0; groups],
             busiest: None,
             pressed: None,
             cpu: None,
@@ -219,6 +222,9 @@ impl Swarms {
             for (sum, group) in moment.groups.iter_mut().zip(&all[at].groups) {
                 sum.1 += group.clients;
                 sum.2 += group.ready;
+            }
+            for (sum, group) in moment.unheard.iter_mut().zip(&all[at].groups) {
+                *sum += group.unheard;
             }
         }
         moment

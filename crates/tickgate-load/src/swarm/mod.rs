@@ -60,6 +60,10 @@ const COME_BACK_MS: (u64, u64) = (250, 8_000);
 /// Violations that a thread tells in full; the others are counted.
 const VIOLATIONS_TOLD: usize = 10;
 
+/// Silence after which a client counts as unheard: a heartbeat of a gateway at its defaults, which
+/// it looks for four times a second, and as much again.
+const UNHEARD: Duration = Duration::from_millis(1_500);
+
 /// Between two offers of an interval that the controller has no room for.
 const HAND_OVER_AGAIN: Duration = Duration::from_millis(50);
 
@@ -549,11 +553,15 @@ impl Swarm {
     }
 
     fn group_interval(&mut self, group: usize) -> GroupInterval {
-        let members = self.clients.iter().filter(|client| client.group == group);
-        let (clients, ready) = members.fold((0, 0), |(clients, ready), client| {
-            (clients + 1, ready + u32::from(client.is_served()))
-        });
-        GroupInterval { tally: std::mem::take(&mut self.tallies[group]), clients, ready }
+        let now_us = self.clock.unix_us();
+        let tally = std::mem::take(&mut self.tallies[group]);
+        let mut interval = GroupInterval { tally, clients: 0, ready: 0, unheard: 0 };
+        for client in self.clients.iter().filter(|client| client.group == group) {
+            interval.clients += 1;
+            interval.ready += u32::from(client.is_served());
+            interval.unheard += u32::from(client.is_unheard_for(UNHEARD, now_us));
+        }
+        interval
     }
 
     /// What could not be handed over goes on being measured.

@@ -89,4 +89,6 @@ pub(crate) struct GroupInterval {
     pub(crate) clients: u32,
     /// Clients that are ready at its end.
     pub(crate) ready: u32,
+    /// Clients of these that have heard nothing for longer than a heartbeat, though they listen.
+    pub(crate) unheard: u32,
 }

@@ -62,6 +62,30 @@ fn a_stall_shows_though_only_the_newest_state_is_sent_after_it() {
     assert!(sound.abs_diff(planted) * 10 <= window, "{sound} {planted}");
 }
 
+/// The window would end in the middle of it: what waits comes after, and counts.
+#[test]
+fn a_stall_that_reaches_past_the_windows_end_shows() {
+    const LONG: Duration = Duration::from_secs(5);
+    let server = Server::tickgate(|feed| {
+        let mut feed = feed.ready()?.until_window()?;
+        let began_us = feed.now_us();
+        while feed.now_us() < began_us + 1_000_000 {
+            feed.step()?;
+        }
+        thread::sleep(LONG);
+        feed.serve()
+    });
+    let mut scenario = scenario(&server, 2.0);
+    for group in &mut scenario.clients {
+        group.channels = vec!["quote".to_owned()];
+    }
+    let report = run(&server, scenario).expect("a report");
+    let (_, planted) = figures(&report);
+    let latency = planted.latency.expect("measured");
+    assert!(latency.max_us >= 4_700_000 && latency.p90_us >= 2_000_000, "{latency:?}");
+    assert!(report.window_s > 5.0, "{}", report.window_s);
+}
+
 #[test]
 fn a_stall_shows_where_every_message_is_sent_late_after_it() {
     let server = Server::stamped(|mut session: Session, symbols| {
