@@ -4,24 +4,25 @@
 //! measured once a second. Nothing waits for anything but the sockets; when the controller is late,
 //! an interval covers more seconds.
 
+mod hand_over;
+mod obey;
 mod order;
 
 use std::{
-    collections::BTreeSet,
     io::ErrorKind,
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, TrySendError},
+        mpsc::{Receiver, SyncSender},
     },
     time::Duration,
 };
 
 use anyhow::{Context, Result};
-use hdrhistogram::Histogram;
 use mio::{Events, Poll, Token, Waker};
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
+use self::hand_over::OwnInterval;
 pub(crate) use self::order::{GroupInterval, Interval, Note, Order};
 use crate::{
     client::{Change, Client, PATIENCE, SLOW_READ, State},
@@ -60,13 +61,6 @@ const COME_BACK_MS: (u64, u64) = (250, 8_000);
 /// Violations that a thread tells in full; the others are counted.
 const VIOLATIONS_TOLD: usize = 10;
 
-/// Silence after which a client counts as unheard: a heartbeat of a gateway at its defaults, which
-/// it looks for four times a second, and as much again.
-const UNHEARD: Duration = Duration::from_millis(1_500);
-
-/// Between two offers of an interval that the controller has no room for.
-const HAND_OVER_AGAIN: Duration = Duration::from_millis(50);
-
 /// A second in the swarm's unit.
 const SECOND_US: i64 = 1_000_000;
 
@@ -93,19 +87,6 @@ pub(crate) struct Swarm {
     /// What of the interval is not a group's.
     own: OwnInterval,
     violations_told: usize,
-}
-
-/// What of an interval is the thread's own.
-#[derive(Debug)]
-struct OwnInterval {
-    /// Seconds since the run began that are over and told.
-    told: u64,
-    began_us: i64,
-    /// Not before this is it offered again, microseconds since the run began.
-    again_us: i64,
-    scheduled: Option<Scheduled>,
-    delay_us: Histogram<u64>,
-    violations: Vec<ViolationReport>,
 }
 
 impl Swarm {
@@ -147,14 +128,7 @@ impl Swarm {
             buffer: vec![0; BUFFER_BYTES],
             next_connect_us: i64::MIN,
             compared: Vec::new(),
-            own: OwnInterval {
-                told: 0,
-                began_us: clock.elapsed_us(),
-                again_us: 0,
-                scheduled: None,
-                delay_us: empty_delay(),
-                violations: Vec::new(),
-            },
+            own: OwnInterval::new(clock),
             violations_told: 0,
         };
         Ok((swarm, waker))
@@ -434,159 +408,8 @@ impl Swarm {
         let next_us = scheduled_us.max(self.clock.unix_us() - SECOND_US) + interval as i64;
         self.set(at, Timer::Publish, next_us);
     }
-
-    /// Carries out what was ordered; false when it is to stop.
-    fn obey(&mut self) -> Result<bool> {
-        while let Ok(order) = self.orders.try_recv() {
-            match order {
-                Order::Grow { group, first, count } => self.grow(group, first, count),
-                Order::Disconnect { groups, share, back_within } => {
-                    for at in self.some_of(&groups, share) {
-                        self.clients[at].break_off();
-                        let wait = back_within.mul_f64(self.random.random());
-                        self.set_in(at, Timer::Connect, wait);
-                    }
-                }
-                Order::Stall { groups, share, length } => {
-                    for at in self.some_of(&groups, share) {
-                        self.clients[at].stall(true);
-                        self.set_in(at, Timer::Resume, length);
-                    }
-                }
-                Order::BeginComparison { clients } => self.begin_comparison(clients)?,
-                Order::EndComparison => {
-                    let compared = std::mem::take(&mut self.compared).into_iter().map(|at| {
-                        let client = &mut self.clients[at];
-                        (client.number, client.speaker.end_comparison())
-                    });
-                    let note = Note::Compared(
-                        compared.collect(),
-                        std::mem::take(&mut self.own.violations),
-                    );
-                    self.notes.send(note).context("nobody listens")?;
-                }
-                Order::Stop => return Ok(false),
-            }
-        }
-        Ok(true)
-    }
-
-    /// The first so many clients of each group that have a connection to lose.
-    fn some_of(&self, groups: &[usize], share: f64) -> Vec<usize> {
-        let of = |group: usize| {
-            let members = self.clients.iter().enumerate().filter(move |(_, c)| c.group == group);
-            let members: Vec<usize> = members.map(|(at, _)| at).collect();
-            let count = (members.len() as f64 * share).round() as usize;
-            members.into_iter().take(count)
-        };
-        let chosen = groups.iter().flat_map(|group| of(*group));
-        chosen.filter(|at| self.clients[*at].state == State::Ready).collect()
-    }
-
-    fn grow(&mut self, group: usize, first: u32, count: u32) {
-        let run = &self.plan.scenario.run;
-        let rate = run.connects_per_second / f64::from(run.threads);
-        let interval_us = (1e6 / rate) as i64;
-        self.next_connect_us = self.next_connect_us.max(self.clock.unix_us());
-        for number in first..first + count {
-            let speaker = self.speaker(number, group);
-            self.clients.push(Client::new(number, group, speaker));
-            let at = self.clients.len() - 1;
-            let at_us = self.next_connect_us;
-            self.set(at, Timer::Connect, at_us);
-            self.next_connect_us += interval_us;
-        }
-    }
-
-    fn begin_comparison(&mut self, clients: u32) -> Result<()> {
-        let groups = &self.plan.scenario.clients;
-        let suitable = self.clients.iter().enumerate().filter(|(_, client)| {
-            let group = &groups[client.group];
-            client.state == State::Ready && group.is_healthy() && !group.wildcard
-        });
-        self.compared = suitable.map(|(at, _)| at).take(clients as usize).collect();
-        let mut symbols = BTreeSet::new();
-        for at in self.compared.clone() {
-            self.with(at, |client, _, _, tally| {
-                client.say(tally, |speaker, out| symbols.extend(speaker.begin_comparison(out)))
-            });
-        }
-        let symbols = symbols.into_iter().collect();
-        self.notes.send(Note::Comparing(symbols)).context("nobody listens")
-    }
-
-    /// Hands over what was measured, once a second; at the next turn when the controller has no
-    /// room.
-    fn hand_over(&mut self) -> Result<()> {
-        let now_us = self.clock.elapsed_us();
-        let over = u64::try_from(now_us / SECOND_US).unwrap_or(0);
-        if over <= self.own.told || now_us < self.own.again_us {
-            return Ok(());
-        }
-        self.look_for_silence();
-        let scheduled = Scheduled::of_this_thread();
-        let passed = scheduled.zip(self.own.scheduled).map(|(now, then)| now.since(then));
-        let groups = 0..self.tallies.len();
-        let interval = Interval {
-            thread: self.thread,
-            through: over,
-            groups: groups.map(|group| self.group_interval(group)).collect(),
-            scheduled: passed,
-            length: Duration::from_micros(u64::try_from(now_us - self.own.began_us).unwrap_or(0)),
-            delay_us: std::mem::replace(&mut self.own.delay_us, empty_delay()),
-            violations: std::mem::take(&mut self.own.violations),
-        };
-        match self.notes.try_send(Note::Interval(Box::new(interval))) {
-            Ok(()) => {
-                self.own.told = over;
-                self.own.began_us = now_us;
-                self.own.scheduled = scheduled;
-                Ok(())
-            }
-            Err(TrySendError::Full(Note::Interval(interval))) => {
-                self.take_back(*interval);
-                self.own.again_us = now_us + microseconds(HAND_OVER_AGAIN);
-                Ok(())
-            }
-            Err(_) => anyhow::bail!("nobody listens"),
-        }
-    }
-
-    fn group_interval(&mut self, group: usize) -> GroupInterval {
-        let now_us = self.clock.unix_us();
-        let tally = std::mem::take(&mut self.tallies[group]);
-        let mut interval = GroupInterval { tally, clients: 0, ready: 0, unheard: 0 };
-        for client in self.clients.iter().filter(|client| client.group == group) {
-            interval.clients += 1;
-            interval.ready += u32::from(client.is_served());
-            interval.unheard += u32::from(client.is_unheard_for(UNHEARD, now_us));
-        }
-        interval
-    }
-
-    /// What could not be handed over goes on being measured.
-    fn take_back(&mut self, interval: Interval) {
-        for (tally, group) in self.tallies.iter_mut().zip(&interval.groups) {
-            tally.add(&group.tally);
-        }
-        self.own.delay_us = interval.delay_us;
-        self.own.violations = interval.violations;
-    }
-
-    fn look_for_silence(&mut self) {
-        let now_us = self.clock.unix_us();
-        for at in 0..self.clients.len() {
-            if self.clients[at].is_silent_too_long(now_us) {
-                self.with(at, |client, _, _, tally| client.drop_silent(tally));
-            }
-        }
-    }
 }
 
 fn microseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn empty_delay() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 60_000_000, 2).expect("constants that the library takes")
 }
