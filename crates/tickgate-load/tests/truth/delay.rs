@@ -47,7 +47,10 @@ fn alone(server: &Server, mut scenario: Scenario) {
     assert!(report.curves.len() >= 3, "{:?}", report.curves);
     for curve in report.curves.iter().filter(|curve| curve.timing.name() != "staleness") {
         let shortest_us = curve.points[0].1;
-        assert!(shortest_us >= LEAST_US, "{}: {shortest_us}", curve.timing.name());
+        // What was asked for, at most a millisecond here, is not late.
+        let asked_us = if curve.timing.name() == "late" { 1_000 } else { 0 };
+        let least_us = (40_000 - asked_us) / 256 * 256;
+        assert!(shortest_us >= least_us, "{}: {shortest_us}", curve.timing.name());
     }
 }
 
