@@ -134,14 +134,16 @@ fn carry_out(plan: Arc<Plan>, clock: Clock, audience: &mut dyn Audience) -> Resu
     run.connect()?;
     let began_at_us = run.clock.unix_us();
     let (mut events, mut steps) = (Vec::new(), None);
-    match run.plan.scenario.ramp {
-        Some(ramp) => steps = Some(run.climb(ramp)?),
-        None => events = run.watch()?,
-    }
+    // What breaks off in the middle still has something to tell.
+    let watched = match run.plan.scenario.ramp {
+        Some(ramp) => run.climb(ramp).map(|climbed| steps = Some(climbed)),
+        None => run.watch().map(|watched| events = watched),
+    };
     let plan = Arc::clone(&run.plan);
     let scenario = &plan.scenario;
     let healthy = run.sums.healthy(scenario);
     let mut invalid = run.sums.invalid(&healthy);
+    invalid.extend(watched.err().map(|error| format!("the run broke off: {error:#}")));
     let mut remarks = run.sums.remarks(&healthy);
     remarks.extend(run.plan.remarks.iter().cloned());
     let absent = run.sums.absent(scenario);

@@ -33,7 +33,7 @@ const NOTES: usize = 4;
 const AHEAD_LIMIT: usize = 30;
 
 /// A thread that has told nothing for so long hangs.
-const SILENCE: Duration = Duration::from_secs(20);
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// The threads with clients.
 pub(super) struct Swarms {
