@@ -96,7 +96,9 @@ fn docs() -> Result<(), Trouble> {
     run(doc.env("RUSTDOCFLAGS", "-Dwarnings"))
 }
 
+/// Built first, so that a slow build takes no time from the tests.
 fn tests() -> Result<(), Trouble> {
+    run(&mut cargo(["test", "--workspace", "--locked", "--no-run"]))?;
     run(&mut cargo(["test", "--workspace", "--locked", "--no-fail-fast"]))
 }
 

@@ -1,4 +1,4 @@
-//! Running a program: its output goes where ours goes, it has a time limit, and when that is over
+//! Running a program: its output goes where ours goes, it has a time limit, and when it is over
 //! nothing of it stays behind.
 
 use std::{
@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{check::Trouble, tools};
+use crate::{
+    check::Trouble,
+    outcome::{self, Digest},
+    tools,
+};
 
 /// Longest time one program may take. The slowest (a cold build with its tests on two cores)
 /// needs about a third of it.
@@ -36,8 +40,12 @@ pub(crate) fn cargo<const N: usize>(arguments: [&str; N]) -> Command {
 pub(crate) fn run(command: &mut Command) -> Result<(), Trouble> {
     let line = describe(command);
     println!("$ {line}");
-    let status = run_within(command, TIME_LIMIT).map_err(|why| failed(&line, &why))?;
-    if status.success() { Ok(()) } else { Err(failed(&line, &status.to_string())) }
+    let (ended, digest) = run_within(command, TIME_LIMIT);
+    match ended {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(failed(&line, &format!("{status}{}", digest.lines()))),
+        Err(why) => Err(failed(&line, &format!("{why}{}", digest.lines()))),
+    }
 }
 
 /// Runs `cargo test` with `options` for cargo and `chosen` for the tests, and expects it to find
@@ -67,18 +75,33 @@ pub(crate) fn output(command: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn run_within(command: &mut Command, limit: Duration) -> Result<ExitStatus, String> {
+/// How it ended, or why it did not, and what is worth repeating of its standard output.
+fn run_within(command: &mut Command, limit: Duration) -> (Result<ExitStatus, String>, Digest) {
     // A group of its own, so that a build's or test's children can be ended with it.
     command.current_dir(tools::root()).stdin(Stdio::null()).process_group(0);
-    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let mut child = match command.stdout(Stdio::piped()).spawn() {
+        Ok(child) => child,
+        Err(error) => return (Err(error.to_string()), Digest::default()),
+    };
+    let output = child.stdout.take().expect("it was asked for");
+    thread::scope(|scope| {
+        let digest = scope.spawn(|| Digest::copy(output, std::io::stdout()));
+        let ended = wait(&mut child, limit);
+        // What it started may hold its output open when it is gone.
+        end_group(&mut child);
+        (ended, digest.join().expect("copying does not panic"))
+    })
+}
+
+fn wait(child: &mut Child, limit: Duration) -> Result<ExitStatus, String> {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
             return Ok(status);
         }
         if start.elapsed() > limit {
-            end_group(&mut child);
-            return Err(format!("still running after {} s, ended", limit.as_secs()));
+            let running = outcome::still_running(child.id());
+            return Err(format!("still running after {} s, ended{running}", limit.as_secs()));
         }
         thread::sleep(POLL_INTERVAL);
     }
@@ -87,7 +110,7 @@ fn run_within(command: &mut Command, limit: Duration) -> Result<ExitStatus, Stri
 fn end_group(child: &mut Child) {
     let group = format!("-{}", child.id());
     // The group may be gone already, which is what we want.
-    let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+    let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
     let _ = child.wait();
 }
 
@@ -118,10 +141,16 @@ mod tests {
     }
 
     #[test]
+    fn a_failing_program_is_repeated_in_its_last_lines() {
+        let trouble = run(Command::new("sh").args(["-c", "echo why; exit 3"])).unwrap_err();
+        assert!(trouble.to_string().ends_with("exit status: 3\n    why"), "{trouble}");
+    }
+
+    #[test]
     fn a_program_past_its_limit_is_ended_with_its_children() {
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 1000 & wait"]);
-        let error = run_within(&mut command, Duration::ZERO).unwrap_err();
+        let error = run_within(&mut command, Duration::ZERO).0.unwrap_err();
         assert!(error.contains("still running"), "{error}");
     }
 

@@ -9,6 +9,7 @@ mod check;
 mod checks;
 mod command;
 mod hostile;
+mod outcome;
 mod run;
 mod tools;
 
