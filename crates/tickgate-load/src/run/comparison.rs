@@ -29,6 +29,9 @@ const LENGTH: Duration = Duration::from_secs(3);
 /// Longest that an update may take to everybody, at the end.
 const SETTLING: Duration = Duration::from_secs(1);
 
+/// Longest time until the witness has heard all it is to hear, and has gone.
+const WITNESS_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Most states that the witness notes.
 const WITNESS_LIMIT: usize = 200_000;
 
@@ -74,6 +77,12 @@ struct Witness {
 }
 
 async fn witness(url: &str, symbols: &[Arc<str>]) -> Result<Witness> {
+    // The client library comes back to a gateway that closes it, however often that happens.
+    let listening = tokio::time::timeout(WITNESS_PATIENCE, listen(url, symbols));
+    listening.await.context("the witness is not served")?
+}
+
+async fn listen(url: &str, symbols: &[Arc<str>]) -> Result<Witness> {
     let mut witness = Witness::default();
     if symbols.is_empty() {
         return Ok(witness);
