@@ -391,6 +391,7 @@ mod tests {
         let (read_ahead, dialect) = (Vec::new(), Dialect::Json);
         let user_agent = None;
         permit.send(Handover { stream, read_ahead, dialect, session: 1, peer, user_agent, seat });
+        far.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout can be set");
         let mut heard = Vec::new();
         far.read_to_end(&mut heard).expect("an end");
         running.join().expect("it ends in order");

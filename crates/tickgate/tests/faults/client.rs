@@ -4,6 +4,7 @@
 use std::{
     io::{self, ErrorKind},
     net::TcpStream,
+    time::{Duration, Instant},
 };
 
 use tickgate_protocol::{
@@ -21,6 +22,10 @@ use tungstenite::{
 };
 
 use crate::process::PATIENCE;
+
+/// Longest wait for anything: heartbeats end every silence, so a condition that never comes true
+/// would be waited for without end.
+pub(crate) const WAIT_LIMIT: Duration = Duration::from_secs(5 * 60);
 
 /// A connected client.
 pub(crate) struct Client {
@@ -129,7 +134,9 @@ impl Client {
     /// # Errors
     /// When the connection ends first.
     pub(crate) fn read_until(&mut self, mut done: impl FnMut(&Self) -> bool) -> Result<(), End> {
+        let start = Instant::now();
         while !done(self) {
+            assert!(start.elapsed() < WAIT_LIMIT, "what is waited for does not come");
             if let Some(end) = self.step() {
                 return Err(end);
             }
@@ -139,8 +146,9 @@ impl Client {
 
     /// Reads until the connection ends, and answers its close.
     pub(crate) fn read_to_the_end(&mut self) -> End {
-        let mut end = None;
+        let (start, mut end) = (Instant::now(), None);
         loop {
+            assert!(start.elapsed() < WAIT_LIMIT, "the connection does not end");
             match self.step() {
                 // After the close frame comes the end of the stream.
                 Some(End::Close(code)) => end = Some(End::Close(code)),

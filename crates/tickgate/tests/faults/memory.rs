@@ -10,7 +10,7 @@ use std::{
 use tickgate_protocol::channel::Channels;
 
 use crate::{
-    client::{Client, End, Refused},
+    client::{Client, End, Refused, WAIT_LIMIT},
     process::{Gateway, Setup, replace},
 };
 
@@ -50,7 +50,7 @@ fn short_of_memory_it_takes_nobody_closes_the_greedy_and_recovers() {
     assert_eq!(gateway.admin("/readyz"), (503, "short of memory\n".to_owned()));
     gateway.logged("the slowest sessions are closed");
     // Those who were closed know why and may come back.
-    assert_eq!(ends.recv(), Ok(End::Close(4_002)));
+    assert_eq!(ends.recv_timeout(WAIT_LIMIT), Ok(End::Close(4_002)));
     gateway.metric_until("tickgate_memory_used_bytes", |used| used < 0.92 * limit as f64);
     let closed = gateway.metric("tickgate_sessions_closed_total{reason=\"overloaded\"}");
     assert!((1.0..GREEDY as f64).contains(&closed), "{closed} closed: not everybody");
@@ -95,7 +95,7 @@ fn in_a_control_group_it_keeps_below_the_limit_and_is_not_killed() {
     let used = gateway.metric("tickgate_memory_used_bytes");
     group.set_limit((used / 0.96) as u64);
     gateway.logged("the slowest sessions are closed");
-    assert_eq!(ends.recv(), Ok(End::Close(4_002)));
+    assert_eq!(ends.recv_timeout(WAIT_LIMIT), Ok(End::Close(4_002)));
     // More of the same keep coming; without the marks they would take twice the limit.
     let mut refused = 0;
     for _ in 0..3 * GREEDY {
