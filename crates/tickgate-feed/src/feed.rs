@@ -12,6 +12,8 @@ pub trait Feed: Send {
     /// Appends what is due at `now_ns` (Unix time, nanoseconds, UTC) to `batch`, and says when to
     /// come again.
     ///
+    /// Sets [`Batch::clock_ns`], also when nothing is due, where the feed has a clock.
+    ///
     /// One call appends a bounded number of listings and ticks; what is left is due at once
     /// ([`Next::Again`]). Hand the batch over and clear it between two calls: a call may set
     /// [`Batch::new_epoch`], which voids everything that came before, and never does so after

@@ -10,9 +10,11 @@ use tickgate_protocol::{
 
 use crate::{
     Hub, Publisher,
+    bars::{BarCapacity, Bars, LEVELS},
     directory::CHUNK,
     dirty::DirtyBits,
     publisher::{LISTINGS_PER_SYMBOL, Route},
+    series::Series,
     shard::Shard,
     status::StatusTape,
     symbol::{DEFINITION_LIMIT, SymbolState},
@@ -36,7 +38,14 @@ pub struct HubConfig {
     /// Status changes kept per symbol; a power of two up to 2^24, default 16. When full, the oldest
     /// is overwritten and its readers are told.
     pub status_capacity: usize,
-    /// Upper bound for [`HubConfig::memory_bytes`], in bytes; default 1 GiB. Checked at start.
+    /// Closed bars of a second kept per symbol; a power of two up to 2^24, default 128. When full,
+    /// the oldest is overwritten, here as in the two below.
+    pub bar_1s_capacity: usize,
+    /// Closed bars of a minute kept per symbol; a power of two up to 2^24, default 256.
+    pub bar_1m_capacity: usize,
+    /// Closed bars of a day kept per symbol; a power of two up to 2^24, default 16.
+    pub bar_1d_capacity: usize,
+    /// Upper bound for [`HubConfig::memory_bytes`], in bytes; default 2 GiB. Checked at start.
     pub memory_limit_bytes: u64,
 }
 
@@ -48,7 +57,10 @@ impl Default for HubConfig {
             symbol_limit: 16_384,
             tape_capacity: 1_024,
             status_capacity: 16,
-            memory_limit_bytes: 1 << 30,
+            bar_1s_capacity: 128,
+            bar_1m_capacity: 256,
+            bar_1d_capacity: 16,
+            memory_limit_bytes: 2 << 30,
         }
     }
 }
@@ -102,10 +114,13 @@ impl HubConfig {
     ///
     /// - for each symbol, rounded up to whole chunks of 1,024: its [`SymbolState`];
     /// - for each symbol: its trade tape (`tape_capacity` records) and its status tape
-    ///   (`status_capacity` records), [`DEFINITION_LIMIT`] definitions, its directory entry;
+    ///   (`status_capacity` records), its bars (the three capacities, and 32 hours),
+    ///   [`DEFINITION_LIMIT`] definitions, its directory entry;
     /// - for each worker: two sets of dirty bits, one bit per symbol and one per 64 symbols;
     /// - for the publisher: the same two sets once, and the route of each listing it may make;
-    /// - the shards and the hub itself.
+    /// - for each shard: which symbols have a bar in progress, one bit per symbol and one per 64,
+    ///   of each of four lengths;
+    /// - the hub itself.
     ///
     /// Each further publisher adds [`HubConfig::publisher_memory_bytes`].
     #[must_use]
@@ -117,13 +132,16 @@ impl HubConfig {
             + ALLOCATION_BYTES;
         let symbol = ring_bytes::<Tape>(self.tape_capacity, Tape::SLOT_BYTES)
             + ring_bytes::<StatusTape>(self.status_capacity, StatusTape::SLOT_BYTES)
+            + self.bars_bytes()
             + definitions_bytes()
             + directory_entry_bytes();
+        let shard = bytes::<Mutex<Shard>>()
+            + LEVELS as u64 * (DirtyBits::memory_bytes(symbols) as u64 + 2 * ALLOCATION_BYTES);
         let worker = WorkerView::memory_bytes(symbols) as u64 + 4 * ALLOCATION_BYTES;
         chunks * chunk
             + symbols as u64 * symbol
             + self.workers.min(PART_LIMIT) as u64 * worker
-            + self.shards.min(PART_LIMIT) as u64 * bytes::<Mutex<Shard>>()
+            + self.shards.min(PART_LIMIT) as u64 * shard
             + self.publisher_memory_bytes()
             + bytes::<Hub>()
             + 4 * ALLOCATION_BYTES
@@ -141,6 +159,22 @@ impl HubConfig {
         routes + touched + parts + bytes::<Publisher>() + 6 * ALLOCATION_BYTES
     }
 
+    /// All bars of a symbol: boxed, and a box for the closed ones of each length.
+    fn bars_bytes(&self) -> u64 {
+        let capacities = self.bar_capacity().of_levels().map(|each| each.min(CAPACITY_LIMIT));
+        (capacities.iter().sum::<usize>() * Series::SLOT_BYTES) as u64
+            + bytes::<Bars>()
+            + (1 + LEVELS as u64) * ALLOCATION_BYTES
+    }
+
+    pub(crate) fn bar_capacity(&self) -> BarCapacity {
+        BarCapacity {
+            seconds: self.bar_1s_capacity,
+            minutes: self.bar_1m_capacity,
+            days: self.bar_1d_capacity,
+        }
+    }
+
     /// Most listings one publisher may make: four for each symbol, so that symbols can be listed
     /// anew with finer exponents. One above it is refused and counted.
     pub(crate) fn listing_limit(&self) -> usize {
@@ -155,14 +189,21 @@ impl HubConfig {
             ("symbol_limit", self.symbol_limit, SYMBOL_LIMIT),
             ("tape_capacity", self.tape_capacity, CAPACITY_LIMIT),
             ("status_capacity", self.status_capacity, CAPACITY_LIMIT),
+            ("bar_1s_capacity", self.bar_1s_capacity, CAPACITY_LIMIT),
+            ("bar_1m_capacity", self.bar_1m_capacity, CAPACITY_LIMIT),
+            ("bar_1d_capacity", self.bar_1d_capacity, CAPACITY_LIMIT),
         ] {
             if value == 0 || value > limit {
                 return Err(HubError::OutOfBounds { key, value, limit });
             }
         }
-        for (key, value) in
-            [("tape_capacity", self.tape_capacity), ("status_capacity", self.status_capacity)]
-        {
+        for (key, value) in [
+            ("tape_capacity", self.tape_capacity),
+            ("status_capacity", self.status_capacity),
+            ("bar_1s_capacity", self.bar_1s_capacity),
+            ("bar_1m_capacity", self.bar_1m_capacity),
+            ("bar_1d_capacity", self.bar_1d_capacity),
+        ] {
             if !value.is_power_of_two() {
                 return Err(HubError::NotPowerOfTwo { key, value });
             }
@@ -265,12 +306,18 @@ mod tests {
             symbol_limit: 1_030,
             tape_capacity: 8,
             status_capacity: 4,
+            bar_1s_capacity: 8,
+            bar_1m_capacity: 4,
+            bar_1d_capacity: 2,
             ..HubConfig::default()
         };
-        // Two chunks of 1,024 states of 320 bytes, each with its place and its allocation.
-        let states = 2 * (1_024 * 320 + 24 + 32);
+        // Two chunks of 1,024 states of 384 bytes, each with its place and its allocation.
+        let states = 2 * (1_024 * 384 + 24 + 32);
         // Two allocations a ring: it is boxed, and boxes its slots.
         let rings = (8 * 48 + 16 + 64) + (4 * 32 + 16 + 64);
+        // Closed bars of 112 bytes, 32 of them hours; of each length a head of 20 words, a length
+        // and a box; five allocations.
+        let bars = (8 + 4 + 32 + 2) * 112 + 4 * (20 * 8 + 8 + 16) + 5 * 32;
         // A name of 32 bytes takes 80 with its counts and its allocation, a definition 48 and a
         // name and an allocation; the list of 37 has doubled to 64 places.
         let definitions = 37 * (48 + 80 + 32) + 64 * 8 + 32;
@@ -281,13 +328,15 @@ mod tests {
         // Two sets, in four allocations.
         let worker = size_of::<WorkerView>() as u64 + marks + 4 * 32;
         // 4,120 listings of 12 bytes, three times.
-        let publisher = 3 * 4_120 * 12 + marks + 3 * (24 + 32) + 312 + 6 * 32;
+        let publisher = 3 * 4_120 * 12 + marks + 3 * (24 + 32) + 352 + 6 * 32;
         assert_eq!(config.publisher_memory_bytes(), publisher);
-        let symbols = 1_030 * (rings + definitions + entry);
-        let fixed = 2 * worker + 3 * 24 + publisher + 360 + 4 * 32;
+        let symbols = 1_030 * (rings + bars + definitions + entry);
+        // Four sets of which two allocations each.
+        let shard = size_of::<Mutex<Shard>>() as u64 + 4 * (18 * 8 + 2 * 32);
+        let fixed = 2 * worker + 3 * shard + publisher + size_of::<Hub>() as u64 + 4 * 32;
         assert_eq!(config.memory_bytes(), states + symbols + fixed);
         // What the documentation says of the defaults.
-        assert_eq!(HubConfig::default().memory_bytes() / 1_000_000, 932);
+        assert_eq!(HubConfig::default().memory_bytes() / 1_000_000, 1_740);
     }
 
     #[test]
@@ -302,6 +351,7 @@ mod tests {
             tape_capacity,
             status_capacity,
             memory_limit_bytes,
+            ..HubConfig::default()
         };
         assert!(config.memory_bytes() > 1 << 53);
     }

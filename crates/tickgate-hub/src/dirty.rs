@@ -95,6 +95,25 @@ impl Touched {
         !self.any
     }
 
+    /// Takes each symbol out, and puts it back where `stays` says so. Costs what is in it.
+    pub(crate) fn retain(&mut self, mut stays: impl FnMut(usize) -> bool) {
+        self.any = false;
+        for (position, summary) in self.summary.iter_mut().enumerate() {
+            for bit in ones(*summary) {
+                let word = position * 64 + bit;
+                for symbol in ones(self.words[word]) {
+                    if !stays(word * 64 + symbol) {
+                        self.words[word] &= !(1 << symbol);
+                    }
+                }
+                if self.words[word] == 0 {
+                    *summary &= !(1 << bit);
+                }
+            }
+            self.any |= *summary != 0;
+        }
+    }
+
     /// Costs what was touched, not what there is.
     pub(crate) fn clear(&mut self) {
         for (position, summary) in self.summary.iter_mut().enumerate() {
@@ -158,6 +177,26 @@ mod tests {
         }
         dirty.mark(&touched);
         assert_eq!(drained(&dirty), [1, 65, 4_097, 9_998]);
+    }
+
+    #[test]
+    fn what_stays_is_visited_again_and_the_others_are_not() {
+        let mut touched = Touched::new(10_000);
+        let symbols = [0, 63, 64, 4_095, 4_096, 9_999];
+        for symbol in symbols {
+            touched.insert(symbol);
+        }
+        let mut visited = |stays: fn(usize) -> bool| {
+            let mut visited = Vec::new();
+            touched.retain(|symbol| {
+                visited.push(symbol);
+                stays(symbol)
+            });
+            (visited, touched.is_empty())
+        };
+        assert_eq!(visited(|symbol| symbol % 2 == 1), (symbols.to_vec(), false));
+        assert_eq!(visited(|_| false), (vec![63, 4_095, 9_999], true));
+        assert_eq!(visited(|_| true), (vec![], true));
     }
 
     #[test]

@@ -7,10 +7,13 @@
 //! - `config`: how large a hub is;
 //! - `sync`, `cell`, `ring`: words that change together, and numbered records of them;
 //! - `state`, `tape`, `status`: what is kept in them of a symbol;
+//! - `bar`, `series`, `bars`: what trades add up to, by interval;
 //! - `symbol`, `directory`: one symbol, and all of them by index and by name;
 //! - `dirty`, `doorbell`, `worker`: how readers learn what changed, and are woken;
 //! - `refusal`, `scale`, `figures`, `shard`, `publisher`, `stats`: a batch's way in.
 
+mod bar;
+mod bars;
 mod cell;
 mod config;
 mod directory;
@@ -21,6 +24,7 @@ mod publisher;
 mod refusal;
 mod ring;
 mod scale;
+mod series;
 mod shard;
 mod state;
 mod stats;
@@ -41,6 +45,7 @@ use tickgate_protocol::{
 };
 
 pub use crate::{
+    bars::{BarRecord, BarsSince},
     cell::Busy,
     config::{HubConfig, HubError},
     doorbell::Doorbell,
@@ -82,8 +87,8 @@ impl Hub {
     /// [`HubError`] names the key, its value and the rule it broke.
     pub fn new(config: HubConfig, epoch: u64) -> Result<Arc<Self>, HubError> {
         config.check()?;
-        let HubConfig { symbol_limit, tape_capacity, status_capacity, .. } = config;
-        let shard = || Mutex::new(Shard::new(tape_capacity, status_capacity));
+        let symbol_limit = config.symbol_limit;
+        let shard = || Mutex::new(Shard::new(&config));
         Ok(Arc::new(Self {
             epoch: AtomicU64::new(epoch),
             symbols: Symbols::new(symbol_limit),

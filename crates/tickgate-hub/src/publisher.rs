@@ -1,7 +1,7 @@
 //! The one way in for a feed: takes its batches, in its numbering, and tells the workers once per
 //! batch.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use tickgate_protocol::{
     definition::Definition,
@@ -12,6 +12,7 @@ use tickgate_protocol::{
 
 use crate::{
     Hub,
+    bars::LENGTHS_S,
     dirty::Touched,
     refusal::{Refusal, check_listing, check_tick},
     scale::Scale,
@@ -33,6 +34,9 @@ pub struct Publisher {
     marks: Marks,
     /// Positions of a batch's ticks by shard; stays empty with one shard. Bounded by the batch.
     parts: Vec<Vec<usize>>,
+    /// The feed's clock before the last batch and after it, [`ABSENT`] before it was told; within an
+    /// epoch it never steps back.
+    clock_ns: Range<i64>,
     tally: Tally,
 }
 
@@ -59,20 +63,32 @@ impl Publisher {
         let marks =
             Marks { dirty: Touched::new(symbols), status: Touched::new(symbols), notice: false };
         let parts = vec![Vec::new(); hub.config.shards];
-        Self { hub, routes: Vec::new(), marks, parts, tally: Tally::default() }
+        Self {
+            hub,
+            routes: Vec::new(),
+            marks,
+            parts,
+            clock_ns: ABSENT..ABSENT,
+            tally: Tally::default(),
+        }
     }
 
-    /// Applies the batch in order: new epoch, listings, ticks. Then sets the dirty bit of each
-    /// touched symbol, once, and rings each doorbell, once.
+    /// Applies the batch in order: new epoch, listings, ticks, clock, which closes the bars whose
+    /// interval is over. Then sets the dirty bit of each touched symbol, once, and rings each
+    /// doorbell, once.
     ///
     /// Invalid listings and ticks are refused and counted by [`Refusal`]; the rest goes on. Blocks
     /// only while another publisher applies its part to the same shard.
     pub fn publish(&mut self, batch: &Batch) {
-        if batch.is_empty() {
+        self.clock_ns = self.clock_ns.end..self.clock_ns.end.max(batch.clock_ns);
+        let passes_a_second = seconds(self.clock_ns.start) < seconds(self.clock_ns.end);
+        if batch.is_empty() && !passes_a_second {
             return;
         }
         if batch.new_epoch {
             self.begin_epoch();
+            // A recording that is played again as it was recorded begins at its beginning.
+            self.clock_ns = ABSENT..batch.clock_ns;
         }
         for listing in &batch.listings {
             let route = self.list(listing);
@@ -85,6 +101,9 @@ impl Publisher {
             }
         }
         self.apply(&batch.ticks);
+        if passes_a_second {
+            self.close_bars();
+        }
         self.tally.count(Event::Batch);
         self.tell();
     }
@@ -104,6 +123,24 @@ impl Publisher {
             }
         }
         self.tell();
+    }
+
+    /// Closes the bars whose interval is over, of the lengths that the clock has passed the end of
+    /// one of.
+    fn close_bars(&mut self) {
+        let Self { hub, marks, tally, clock_ns, .. } = self;
+        for shard in &hub.shards {
+            let mut shard = shard.lock();
+            shard.set_clock(clock_ns.clone());
+            for (level, length_s) in LENGTHS_S.into_iter().enumerate() {
+                let interval = |clock_ns| seconds(clock_ns).div_euclid(length_s.into());
+                if interval(clock_ns.start) < interval(clock_ns.end) {
+                    shard.close_bars(level, &hub.symbols, tally, |position| {
+                        marks.dirty.insert(position);
+                    });
+                }
+            }
+        }
     }
 
     /// Voids all state, then raises the epoch, then marks everything.
@@ -197,6 +234,7 @@ impl Publisher {
         if let [shard] = &*hub.shards {
             if !ticks.is_empty() {
                 let mut shard = shard.lock();
+                shard.set_clock(self.clock_ns.clone());
                 for tick in ticks {
                     let route = route(&self.routes, tick);
                     apply(hub, &mut shard, route, tick, &mut self.marks, &mut self.tally);
@@ -215,6 +253,7 @@ impl Publisher {
                 continue;
             }
             let mut shard = shard.lock();
+            shard.set_clock(self.clock_ns.clone());
             for position in part.drain(..) {
                 let tick = &ticks[position];
                 let route = route(&self.routes, tick);
@@ -238,6 +277,11 @@ impl Publisher {
     }
 }
 
+/// Whole seconds of a clock; of none, before all others.
+fn seconds(clock_ns: i64) -> i64 {
+    clock_ns.div_euclid(1_000_000_000)
+}
+
 fn route(routes: &[Option<Route>], tick: &Tick) -> Option<Route> {
     routes.get(tick.symbol as usize).copied().flatten()
 }
@@ -250,7 +294,7 @@ fn apply(
     marks: &mut Marks,
     tally: &mut Tally,
 ) {
-    match try_apply(hub, shard, route, tick) {
+    match try_apply(hub, shard, route, tick, tally) {
         Ok((position, Some(event))) => {
             marks.dirty.insert(position);
             if event == Event::Status {
@@ -268,6 +312,7 @@ fn try_apply(
     shard: &mut Shard,
     route: Option<Route>,
     tick: &Tick,
+    tally: &mut Tally,
 ) -> Result<(usize, Option<Event>), Refusal> {
     let Route { index, scale, .. } = route.ok_or(Refusal::UnknownSymbol)?;
     let position = index.position();
@@ -275,10 +320,10 @@ fn try_apply(
     check_tick(&tick.body)?;
     let (_, current) = symbol.identity();
     let event = if scale == current {
-        shard.apply(symbol, tick.event_time_ns, &tick.body)?
+        shard.apply(symbol, position, tick.event_time_ns, &tick.body, tally)?
     } else {
         let body = scale.to(current).tick(tick.body)?;
-        shard.apply(symbol, tick.event_time_ns, &body)?
+        shard.apply(symbol, position, tick.event_time_ns, &body, tally)?
     };
     Ok((position, event))
 }

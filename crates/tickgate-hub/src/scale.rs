@@ -59,6 +59,12 @@ impl Shift {
         add_places(size, self.size)
     }
 
+    /// A sum of price × size at the finer scale; `None` past 128 bits.
+    pub(crate) fn notional(self, notional: i128) -> Option<i128> {
+        let places = u32::from(self.price) + u32::from(self.size);
+        notional.checked_mul(10i128.checked_pow(places)?)
+    }
+
     /// A tick at the finer scale.
     pub(crate) fn tick(self, body: TickBody) -> Result<TickBody, Refusal> {
         Ok(match body {

@@ -1,20 +1,28 @@
 //! The single writer of some of the symbols: sequences what passed the checks, applies and
 //! publishes it.
 
+use std::ops::Range;
+
 use tickgate_protocol::{
     definition::Definition,
-    entry::{last_field, quote_field},
+    entry::{last_field, quote_field, trade_flag},
     number::{ABSENT, LIMIT},
-    tick::{Correction, Quote, Reason, Status, StatusChange, TickBody, Trade},
+    tick::{Correction, CorrectionKind, Quote, Reason, Status, StatusChange, TickBody, Trade},
 };
 
 use crate::{
+    bar::Fill,
+    bars::{self, BarCapacity, Bars, Changes, LEVELS},
+    config::HubConfig,
+    directory::Symbols,
+    dirty::Touched,
     figures,
     refusal::Refusal,
     ring::Ring,
     scale::{Scale, Shift},
+    series::Closing,
     state::StateRecord,
-    stats::Event,
+    stats::{Event, Tally},
     status::{self, StatusRead, StatusRecord},
     symbol::SymbolState,
     sync::Ordering,
@@ -31,32 +39,54 @@ use crate::{
 pub(crate) struct Shard {
     tape_capacity: usize,
     status_capacity: usize,
+    bar_capacity: BarCapacity,
+    /// The feed's clock before the ticks that follow and after them; [`ABSENT`] before it was told.
+    clock_ns: Range<i64>,
+    /// Symbols with a bar in progress, of each length.
+    in_progress: [Touched; LEVELS],
 }
 
 /// Sequences travel on the wire, so they end where its numbers do.
 const SEQUENCE_LIMIT: u64 = LIMIT as u64;
 
 impl Shard {
-    pub(crate) fn new(tape_capacity: usize, status_capacity: usize) -> Self {
-        Self { tape_capacity, status_capacity }
+    pub(crate) fn new(config: &HubConfig) -> Self {
+        Self {
+            tape_capacity: config.tape_capacity,
+            status_capacity: config.status_capacity,
+            bar_capacity: config.bar_capacity(),
+            clock_ns: ABSENT..ABSENT,
+            in_progress: std::array::from_fn(|_| Touched::new(config.symbol_limit)),
+        }
     }
 
-    /// Applies one tick that passed [`crate::refusal::check_tick`] and is at the symbol's scale.
-    /// `None` when it said nothing new.
+    /// The feed's clock before the ticks that follow and after them.
+    pub(crate) fn set_clock(&mut self, clock_ns: Range<i64>) {
+        self.clock_ns = clock_ns;
+    }
+
+    /// Applies one tick that passed [`crate::refusal::check_tick`] and is at the symbol's scale;
+    /// `position` is the symbol's. `None` when it said nothing new.
     ///
     /// # Errors
     /// The refusal; then nothing of the tick was applied.
     pub(crate) fn apply(
         &mut self,
         symbol: &SymbolState,
+        position: usize,
         event_time_ns: i64,
         body: &TickBody,
+        tally: &mut Tally,
     ) -> Result<Option<Event>, Refusal> {
         match body {
             TickBody::Quote(quote) => apply_quote(symbol, event_time_ns, quote).map(Some),
-            TickBody::Trade(trade) => self.apply_trade(symbol, event_time_ns, trade).map(Some),
+            TickBody::Trade(trade) => {
+                let sequence = self.apply_trade(symbol, event_time_ns, trade)?;
+                self.fold(symbol, position, event_time_ns, trade, sequence, tally);
+                Ok(Some(Event::Trade))
+            }
             TickBody::Correction(correction) => {
-                self.apply_correction(symbol, event_time_ns, correction).map(Some)
+                self.apply_correction(symbol, event_time_ns, correction, tally).map(Some)
             }
             TickBody::Status(change) => self.apply_status(symbol, event_time_ns, *change),
         }
@@ -78,6 +108,9 @@ impl Shard {
         if (1..SEQUENCE_LIMIT).contains(&last.sequence) {
             last.advance(ABSENT, [ABSENT; last_field::COUNT]);
             symbol.last.write(&last);
+        }
+        if let Some(bars) = symbol.bars.get() {
+            bars.void();
         }
         let head = symbol.head.own(id);
         if head.sequence > 0 {
@@ -112,6 +145,8 @@ impl Shard {
         let quote_fields = figures::rescale_quote(quote.fields, shift)?;
         let last_fields = figures::rescale_last(last.fields, shift)?;
         head.volume = shift.size(head.volume)?;
+        let bars = symbol.bars.get().map(|bars| Ok((bars, bars.rescaled(id, shift)?)));
+        let bars = bars.transpose()?;
 
         symbol.define(definition);
         if quote.sequence > 0 {
@@ -128,6 +163,9 @@ impl Shard {
             head.id = id;
             symbol.head.write(head);
         }
+        if let Some((bars, rescaled)) = bars {
+            bars.restate(rescaled);
+        }
         Ok(())
     }
 
@@ -136,7 +174,7 @@ impl Shard {
         symbol: &SymbolState,
         event_time_ns: i64,
         trade: &Trade,
-    ) -> Result<Event, Refusal> {
+    ) -> Result<u64, Refusal> {
         let id = symbol.id();
         let (mut head, mut last) = (symbol.head.own(id), symbol.last.own(id));
         check_sequences(&head, &last)?;
@@ -148,16 +186,71 @@ impl Shard {
         self.publish(symbol, &TapeRecord { id, event_time_ns, body }, head);
         last.advance(event_time_ns, fields);
         symbol.last.write(&last);
-        Ok(Event::Trade)
+        Ok(head.sequence)
     }
 
-    /// A correction takes a sequence of the tape, and adjusts volume and trade count when its trade
-    /// is still there and of this epoch. High, low, open and last stay as they were.
+    /// Folds an eligible trade into the bars of its time.
+    fn fold(
+        &mut self,
+        symbol: &SymbolState,
+        position: usize,
+        event_time_ns: i64,
+        trade: &Trade,
+        sequence: u64,
+        tally: &mut Tally,
+    ) {
+        if !bars::is_eligible(trade) {
+            return;
+        }
+        let Range { start: before_ns, end: now_ns } = self.clock_ns;
+        let is_ahead =
+            now_ns != ABSENT && event_time_ns > now_ns.saturating_add(bars::AHEAD_LIMIT_NS);
+        if event_time_ns == ABSENT || is_ahead {
+            tally.count(Event::TradeUnplaced);
+            return;
+        }
+        let bars = symbol.bars.get_or_init(|| Box::new(Bars::new(self.bar_capacity)));
+        let Trade { price, size, .. } = *trade;
+        let fill = Fill { time_ns: event_time_ns, price, size, sequence };
+        count_changes(bars.fold(symbol, &fill, before_ns), tally);
+        for in_progress in &mut self.in_progress {
+            in_progress.insert(position);
+        }
+    }
+
+    /// Closes the bars whose interval is over by the feed's clock; `changed` is called with the
+    /// position of each symbol that had one of `level`.
+    pub(crate) fn close_bars(
+        &mut self,
+        level: usize,
+        symbols: &Symbols,
+        tally: &mut Tally,
+        mut changed: impl FnMut(usize),
+    ) {
+        let clock_ns = self.clock_ns.end;
+        self.in_progress[level].retain(|position| {
+            let bars = symbols.get(position).and_then(|symbol| symbol.bars.get());
+            match bars.map_or(Closing::None, |bars| bars.close_at(level, clock_ns)) {
+                Closing::InProgress => return true,
+                Closing::None => {}
+                Closing::Closed => {
+                    tally.count(Event::BarClosed);
+                    changed(position);
+                }
+            }
+            false
+        });
+    }
+
+    /// A correction takes a sequence of the tape, and adjusts volume, trade count and bars when its
+    /// trade is still there and of this epoch. The session's high, low, open and last stay as they
+    /// were.
     fn apply_correction(
         &mut self,
         symbol: &SymbolState,
         event_time_ns: i64,
         correction: &Correction,
+        tally: &mut Tally,
     ) -> Result<Event, Refusal> {
         let id = symbol.id();
         let (mut head, mut last) = (symbol.head.own(id), symbol.last.own(id));
@@ -167,8 +260,9 @@ impl Shard {
             .tape
             .get()
             .and_then(|tape| find_trade(tape, correction.trade_id, oldest, head.sequence));
-        let fields = match found {
-            Some(found) => figures::correct(last.fields, size_now(symbol, found)?, correction)?,
+        let holds = found.map(|found| holds_now(symbol, found)).transpose()?;
+        let fields = match holds {
+            Some((_, size)) => figures::correct(last.fields, size, correction)?,
             None => last.fields,
         };
         let Correction { what, price, size, .. } = *correction;
@@ -181,6 +275,17 @@ impl Shard {
         if fields != last.fields {
             last.advance(event_time_ns, fields);
             symbol.last.write(&last);
+        }
+        if let (Some(found), Some((price, size))) = (found, holds)
+            && size != ABSENT
+            && found.flags & trade_flag::NOT_ELIGIBLE == 0
+            && let Some(bars) = symbol.bars.get()
+        {
+            let FoundTrade { sequence, event_time_ns: time_ns, .. } = found;
+            let old = Fill { time_ns, price, size, sequence };
+            let Correction { price, size, .. } = *correction;
+            let new = (what == CorrectionKind::Correct).then_some(Fill { price, size, ..old });
+            count_changes(bars.correct(symbol, &old, new.as_ref()), tally);
         }
         Ok(Event::Correction)
     }
@@ -230,13 +335,24 @@ fn apply_quote(symbol: &SymbolState, event_time_ns: i64, quote: &Quote) -> Resul
     Ok(Event::Quote)
 }
 
-/// The size a found trade has now, at the symbol's scale; [`ABSENT`] when it was cancelled.
-fn size_now(symbol: &SymbolState, found: FoundTrade) -> Result<i64, Refusal> {
+/// The price and size a found trade has now, at the symbol's scale; the size is [`ABSENT`] when it
+/// was cancelled.
+fn holds_now(symbol: &SymbolState, found: FoundTrade) -> Result<(i64, i64), Refusal> {
     let (_, scale) = symbol.identity();
     match symbol.definition_of(found.id) {
-        Some(definition) => Scale::of(&definition).to(scale).size(found.size),
+        Some(definition) => {
+            let shift = Scale::of(&definition).to(scale);
+            Ok((shift.price(found.price)?, shift.size(found.size)?))
+        }
         // Definitions are kept for good, so every record's is there.
-        None => Ok(ABSENT),
+        None => Ok((ABSENT, ABSENT)),
+    }
+}
+
+fn count_changes(changes: Changes, tally: &mut Tally) {
+    tally.count_many(Event::BarRevised, changes.revised.into());
+    if changes.unplaced {
+        tally.count(Event::TradeUnplaced);
     }
 }
 
@@ -255,11 +371,7 @@ fn current_status(symbol: &SymbolState) -> StatusRecord {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use tickgate_protocol::{
-        entry::{LastFields, trade_flag},
-        number::is_valid,
-        tick::CorrectionKind,
-    };
+    use tickgate_protocol::{entry::LastFields, number::is_valid};
 
     use super::*;
     use crate::tape::TapeRead;
@@ -267,7 +379,8 @@ mod tests {
     fn symbol() -> (Shard, SymbolState) {
         let symbol = SymbolState::new();
         symbol.define(Definition::new(4, "A", -2, -1));
-        (Shard::new(8, 2), symbol)
+        let sizes = HubConfig { tape_capacity: 8, status_capacity: 2, ..HubConfig::default() };
+        (Shard::new(&sizes), symbol)
     }
 
     fn trade(price: i64, size: i64, flags: u8, trade_id: i64) -> TickBody {
@@ -284,9 +397,18 @@ mod tests {
         TickBody::Correction(Correction { trade_id, what, price, size })
     }
 
+    fn apply(
+        shard: &mut Shard,
+        symbol: &SymbolState,
+        event_time_ns: i64,
+        body: &TickBody,
+    ) -> Result<Option<Event>, Refusal> {
+        shard.apply(symbol, 0, event_time_ns, body, &mut Tally::default())
+    }
+
     fn apply_all(shard: &mut Shard, symbol: &SymbolState, bodies: &[TickBody]) {
         for (event_time_ns, body) in (1..).zip(bodies) {
-            assert!(shard.apply(symbol, event_time_ns, body).unwrap().is_some(), "{body:?}");
+            assert!(apply(shard, symbol, event_time_ns, body).unwrap().is_some(), "{body:?}");
         }
     }
 
@@ -376,7 +498,7 @@ mod tests {
         apply_all(&mut shard, &symbol, &[trade(1, LIMIT - 1, 0, 70), trade(1, 1, 0, 71)]);
         let before = (session(&symbol), symbol.tape_head());
         for body in [trade(9, 1, 0, 72), correct(71, 1, 2)] {
-            assert_eq!(shard.apply(&symbol, 0, &body), Err(Refusal::SessionOverflow));
+            assert_eq!(apply(&mut shard, &symbol, 0, &body), Err(Refusal::SessionOverflow));
             assert_eq!((session(&symbol), symbol.tape_head()), before);
         }
         assert!(session(&symbol).into_iter().all(is_valid));
@@ -394,7 +516,7 @@ mod tests {
         let halted = StatusChange { status: Status::Halted, reason: Reason::None };
         let (quote, halted) = (TickBody::Quote(Quote::EMPTY), TickBody::Status(halted));
         for body in [quote, trade(1, 1, 0, 1), cancel(1), halted] {
-            assert_eq!(shard.apply(&symbol, 0, &body), Err(Refusal::SequenceLimit));
+            assert_eq!(apply(&mut shard, &symbol, 0, &body), Err(Refusal::SequenceLimit));
         }
         shard.begin_epoch(&symbol);
         assert_eq!(symbol.quote_sequence(), sequence);
@@ -426,9 +548,9 @@ mod tests {
         let (mut shard, symbol) = symbol();
         let status = |status, reason| TickBody::Status(StatusChange { status, reason });
         let trading = status(Status::Trading, Reason::None);
-        assert_eq!(shard.apply(&symbol, 0, &trading), Ok(None));
+        assert_eq!(apply(&mut shard, &symbol, 0, &trading), Ok(None));
         apply_all(&mut shard, &symbol, &[trade(1, 1, 0, 1), status(Status::Halted, Reason::None)]);
-        assert_eq!(shard.apply(&symbol, 9, &status(Status::Halted, Reason::None)), Ok(None));
+        assert_eq!(apply(&mut shard, &symbol, 9, &status(Status::Halted, Reason::None)), Ok(None));
         apply_all(&mut shard, &symbol, &[status(Status::Halted, Reason::News)]);
         assert_eq!(symbol.status_sequence(), 2);
         let StatusRead::Record(record) = symbol.status_read(1) else { panic!("still there") };

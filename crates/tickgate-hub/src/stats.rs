@@ -15,6 +15,13 @@ pub struct HubStats {
     pub corrections: u64,
     /// Status changes of symbols; repetitions of what holds already are not counted.
     pub statuses: u64,
+    /// Bars closed by the feed's clock.
+    pub bars_closed: u64,
+    /// Changes of closed bars by late trades, cancels and corrections.
+    pub bars_revised: u64,
+    /// Trades and corrections that are missing in a bar: without a time of the venue, too far ahead
+    /// of the feed's clock, or for a bar that is not held any more.
+    pub trades_unplaced: u64,
     /// Batches that were not empty.
     pub batches: u64,
     /// Listings and ticks refused, by [`Refusal::label`]; all reasons, in the order of
@@ -34,6 +41,9 @@ pub(crate) enum Event {
     Trade,
     Correction,
     Status,
+    BarClosed,
+    BarRevised,
+    TradeUnplaced,
     Batch,
 }
 
@@ -50,6 +60,10 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn count(&mut self, event: Event) {
         self.events[event as usize] += 1;
+    }
+
+    pub(crate) fn count_many(&mut self, event: Event, count: u64) {
+        self.events[event as usize] += count;
     }
 
     pub(crate) fn refuse(&mut self, refusal: Refusal) {
@@ -85,6 +99,9 @@ impl Counters {
             trades: event(Event::Trade),
             corrections: event(Event::Correction),
             statuses: event(Event::Status),
+            bars_closed: event(Event::BarClosed),
+            bars_revised: event(Event::BarRevised),
+            trades_unplaced: event(Event::TradeUnplaced),
             batches: event(Event::Batch),
             refused: Refusal::ALL.map(refused).into(),
             symbols: symbols as u64,

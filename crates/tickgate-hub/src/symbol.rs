@@ -10,6 +10,7 @@ use tickgate_protocol::{
 };
 
 use crate::{
+    bars::Bars,
     cell::Busy,
     scale::Scale,
     state::{LastCell, QuoteCell, StateRecord},
@@ -36,6 +37,7 @@ pub struct SymbolState {
     pub(crate) epoch_tape: AtomicU64,
     pub(crate) tape: OnceLock<Box<Tape>>,
     pub(crate) statuses: OnceLock<Box<StatusTape>>,
+    pub(crate) bars: OnceLock<Box<Bars>>,
     /// All definitions so far, the current one last: old tape records still name the earlier ones.
     definitions: RwLock<Vec<Arc<Definition>>>,
 }
@@ -56,6 +58,7 @@ impl SymbolState {
             status_head: AtomicU64::new(0),
             tape: OnceLock::new(),
             statuses: OnceLock::new(),
+            bars: OnceLock::new(),
             definitions: RwLock::new(Vec::new()),
         }
     }

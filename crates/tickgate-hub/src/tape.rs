@@ -131,8 +131,14 @@ impl From<RingRead<WORDS>> for TapeRead {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FoundTrade {
     pub(crate) sequence: u64,
-    /// The definition `size` is scaled by.
+    /// The definition `price` and `size` are scaled by.
     pub(crate) id: WireId,
+    /// When it happened, as it was published.
+    pub(crate) event_time_ns: i64,
+    /// Bits of [`tickgate_protocol::entry::trade_flag`].
+    pub(crate) flags: u8,
+    /// The price that holds now; of no meaning when it was cancelled.
+    pub(crate) price: i64,
     /// The size that holds now; [`ABSENT`] when it was cancelled.
     pub(crate) size: i64,
 }
@@ -149,17 +155,20 @@ pub(crate) fn find_trade(tape: &Tape, trade_id: i64, oldest: u64, head: u64) -> 
         RingRead::Lapped | RingRead::NotYet => None,
     };
     let mut found = (oldest..=head).rev().find_map(|sequence| match record(sequence)? {
-        TapeRecord { id, body: TapeBody::Trade(trade), .. } if trade.trade_id == trade_id => {
-            Some(FoundTrade { sequence, id, size: trade.size })
+        TapeRecord { id, event_time_ns, body: TapeBody::Trade(trade) }
+            if trade.trade_id == trade_id =>
+        {
+            let Trade { price, size, flags, .. } = trade;
+            Some(FoundTrade { sequence, id, event_time_ns, flags, price, size })
         }
         _ => None,
     })?;
     for later in (found.sequence + 1..=head).filter_map(record) {
-        if let TapeBody::Correction { corrects, what, size, .. } = later.body
+        if let TapeBody::Correction { corrects, what, price, size } = later.body
             && corrects as u64 == found.sequence
             && found.size != ABSENT
         {
-            found.id = later.id;
+            (found.id, found.price) = (later.id, price);
             found.size = if what == CorrectionKind::Cancel { ABSENT } else { size };
         }
     }

@@ -24,6 +24,9 @@ fn a_hub_filled_to_its_limits_stays_within_its_formula() {
         symbol_limit: SYMBOLS,
         tape_capacity: 256,
         status_capacity: 16,
+        bar_1s_capacity: 64,
+        bar_1m_capacity: 16,
+        bar_1d_capacity: 4,
         ..HubConfig::default()
     };
     let (formula, further) = (config.memory_bytes(), config.publisher_memory_bytes());

@@ -112,6 +112,9 @@ pub mod bar_flag {
     pub const CLOSED: u8 = 1;
     /// A late trade or a correction changed it after it was closed.
     pub const REVISED: u8 = 2;
+    /// A trade of it was cancelled or corrected when not all of its trades could be looked at any
+    /// more: open, high, low or close may still be that trade's. Volume, vwap and count are exact.
+    pub const INEXACT: u8 = 4;
 }
 
 /// Why a frame, or some of what is in it, left later than was asked; a bit mask, 0 is on time.

@@ -226,7 +226,7 @@ impl Reason {
 /// What a feed hands over at once, in order: `epoch` first, then `listings`, then `ticks`.
 ///
 /// Reused from call to call; a feed that fills it appends.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// The feed began anew (a recording looped, a resync renumbered): every state before it is
     /// void. Listings made earlier stay.
@@ -235,6 +235,16 @@ pub struct Batch {
     pub listings: Vec<Listing>,
     /// Events, oldest first.
     pub ticks: Vec<Tick>,
+    /// The feed's clock after these: nanoseconds since the Unix epoch, UTC, on the scale of the
+    /// events' times. Whatever comes later with an earlier time is late. Bars close by it;
+    /// [`ABSENT`] where the feed has none, and then only by the trades that follow them.
+    pub clock_ns: i64,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { new_epoch: false, listings: Vec::new(), ticks: Vec::new(), clock_ns: ABSENT }
+    }
 }
 
 impl Batch {
@@ -243,9 +253,10 @@ impl Batch {
         self.new_epoch = false;
         self.listings.clear();
         self.ticks.clear();
+        self.clock_ns = ABSENT;
     }
 
-    /// True when there is nothing in it.
+    /// True when there is nothing in it, but perhaps a clock.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.new_epoch && self.listings.is_empty() && self.ticks.is_empty()

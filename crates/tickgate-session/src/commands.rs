@@ -87,12 +87,9 @@ impl<T: Transport> Engine<T> {
             }
             Op::Credit { frames } => self.credit(position, id, frames),
             Op::Ack { frame } => return self.acknowledge(position, id, frame),
-            Op::History { channel, .. } => Err(Refusal {
-                code: ErrorCode::UnknownChannel,
-                message: format!("no bar channel is called {}", shortened(&channel)),
-                field: Some("channel".into()),
-                id,
-            }),
+            Op::History { symbol, channel, before_s, limit } => {
+                self.history(id, &symbol, &channel, before_s, limit)
+            }
             Op::Symbols { prefix, after, limit } => {
                 self.symbols(id, &prefix, after.as_deref(), limit)
             }

@@ -466,7 +466,7 @@ fn limits(config: &EngineConfig) -> Limits {
         commands_per_second: u64::from(config.commands_per_second),
         throttle_intervals: config.throttle_interval_limit as u64,
         throttle_ms: millis(config.throttle_interval),
-        history: 0,
+        history: crate::history::PAGE_LIMIT,
         symbols: SYMBOLS_PAGE_LIMIT,
     }
 }

@@ -9,11 +9,11 @@
 //! - [`config`], [`transport`], [`stats`]: what comes in and goes out;
 //! - `subscription`, `group`, `wildcard`, `portfolio`: what a session wants;
 //! - `schedule`, `wheel`, `pace`: when it gets it;
-//! - `sampling`, `tape`, `cache`, `frame`, `flush`: how a frame is filled;
+//! - `places`, `sampling`, `tape`, `cache`, `frame`, `flush`: how a frame is filled;
 //! - `session`, `outbound`: one connection;
 //! - `intake`: what all clients of a worker may send together;
 //! - `parser`: what makes messages of it;
-//! - [`engine`], `collect`, `serve`, `inbound`, `commands`, `joining`, `subscribing`,
+//! - [`engine`], `collect`, `serve`, `inbound`, `commands`, `history`, `joining`, `subscribing`,
 //!   `housekeeping`, `footprint`, `shed`: a worker's loop;
 //! - `spread`, `age`, `report`: what is counted beyond [`stats`];
 //! - `work`: what tests count instead of time.
@@ -37,6 +37,8 @@ mod schedule;
 mod wheel;
 
 mod pace;
+
+mod places;
 
 mod sampling;
 
@@ -75,6 +77,8 @@ mod spread;
 mod age;
 
 mod commands;
+
+mod history;
 
 mod joining;
 

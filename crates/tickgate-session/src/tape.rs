@@ -5,11 +5,11 @@ use tickgate_hub::{Busy, StatusRead, StatusRecord, SymbolState, TapeRead};
 use tickgate_protocol::{
     channel::Channel,
     entry::{CorrectionEntry, Entry, LostEntry, LostOrigin, TradeEntry},
-    number::{ABSENT, LIMIT},
-    symbol::WireId,
+    number::ABSENT,
 };
 
 use crate::{
+    places::Places,
     sampling::{Sampled, Sampler, Want, age_us, definition_for, status_entry},
     subscription::{NEVER, Subscription},
 };
@@ -264,60 +264,5 @@ impl Sampler<'_> {
         member.trade_cursor = to;
         self.stats.trades_lost += to - from + 1;
         Sampled::Done
-    }
-}
-
-/// Decimal places between the scale of a record and a finer one.
-#[derive(Debug, Clone, Copy)]
-struct Places {
-    price: u32,
-    size: u32,
-}
-
-impl Places {
-    /// `None` while the symbol is being redefined.
-    fn between(symbol: &SymbolState, recorded: WireId, told: WireId) -> Option<Self> {
-        if recorded == told {
-            return Some(Self { price: 0, size: 0 });
-        }
-        let (from, to) = (symbol.definition_of(recorded)?, symbol.definition_of(told)?);
-        let places = |from: i8, to: i8| u32::try_from(i32::from(from) - i32::from(to)).ok();
-        Some(Self {
-            price: places(from.price_exponent, to.price_exponent)?,
-            size: places(from.size_exponent, to.size_exponent)?,
-        })
-    }
-
-    fn price(self, price: i64) -> Option<i64> {
-        add_places(price, self.price)
-    }
-
-    fn size(self, size: i64) -> Option<i64> {
-        add_places(size, self.size)
-    }
-}
-
-/// `None` past what the wire can say.
-fn add_places(number: i64, places: u32) -> Option<i64> {
-    if number == ABSENT || places == 0 {
-        return Some(number);
-    }
-    let scaled = number.checked_mul(10i64.checked_pow(places)?)?;
-    (-LIMIT..=LIMIT).contains(&scaled).then_some(scaled)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_added_exactly_or_the_number_cannot_be_said() {
-        assert_eq!(add_places(-12, 3), Some(-12_000));
-        assert_eq!(add_places(12, 0), Some(12));
-        assert_eq!(add_places(ABSENT, 3), Some(ABSENT), "what is absent stays so");
-        assert_eq!(add_places(LIMIT / 10, 1), Some(LIMIT / 10 * 10));
-        assert_eq!(add_places(LIMIT / 10 + 1, 1), None);
-        assert_eq!(add_places(-LIMIT / 10 - 1, 1), None);
-        assert_eq!(add_places(1, 40), None, "past 64 bits");
     }
 }

@@ -168,9 +168,8 @@ impl<H: Herald> Driver<'_, H> {
             batch.clear();
             let next = self.feed.poll(polled.unix_ns, &mut batch);
             let delivered = self.clock.now();
-            if !batch.is_empty() {
-                self.publisher.publish(&batch);
-            }
+            // With nothing in it, its clock may still close bars.
+            self.publisher.publish(&batch);
             let published = self.clock.now();
             self.liveness.beat(published);
             self.totals.polled([polled, delivered, published], self.feed.stats());
@@ -189,7 +188,9 @@ impl<H: Herald> Driver<'_, H> {
                 Next::Again => {}
                 Next::At(due_ns) => {
                     let wait = u64::try_from(due_ns.saturating_sub(polled.unix_ns)).unwrap_or(0);
-                    let until = Instant::now() + Duration::from_nanos(wait).max(pace);
+                    // The feed's clock goes on while it has nothing to say.
+                    let wait = Duration::from_nanos(wait).min(NAP_LIMIT).max(pace);
+                    let until = Instant::now() + wait;
                     sleep_until(until, self.liveness, self.clock, stop);
                 }
                 Next::Ended(end) => {

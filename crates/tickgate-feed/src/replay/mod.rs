@@ -172,9 +172,11 @@ impl Replay {
             let due_ns =
                 self.offset_ns(at_ns).map_or(now_ns, |offset_ns| timeline.unix_ns(offset_ns));
             if due_ns > now_ns {
+                batch.clock_ns = self.clock_ns(at_ns, due_ns, now_ns);
                 return Next::At(due_ns);
             }
             self.latest_ns = at_ns;
+            batch.clock_ns = if self.config.rebase { due_ns } else { at_ns };
             if let Some(recorded) = self.merge.take(&self.symbols, &mut self.report) {
                 self.played += 1;
                 self.report.stats.count(&recorded.body);
@@ -182,6 +184,17 @@ impl Replay {
             }
         }
         Next::Again
+    }
+
+    /// The clock before the record of `at_ns`, which is due at `due_ns`: on the scale of the events'
+    /// times, as they are published.
+    fn clock_ns(&self, at_ns: i64, due_ns: i64, now_ns: i64) -> i64 {
+        if self.config.rebase {
+            return now_ns;
+        }
+        let wait_ns = due_ns.saturating_sub(now_ns) as f64 * self.config.speed;
+        // Never behind what was played.
+        at_ns.saturating_sub(wait_ns as i64).max(self.latest_ns)
     }
 
     fn rebased(&self, recorded: Recorded, due_ns: i64) -> Tick {

@@ -87,9 +87,8 @@ impl Feed for SimulatedMarket {
         self.timeline.follow(now_ns, upcoming_ns, &mut self.stats, &mut self.warnings);
         for _ in 0..limit {
             let scheduled_ns = self.schedule.upcoming_ns();
-            let due_ns = self.timeline.unix_ns(scheduled_ns);
-            if due_ns > now_ns {
-                return Next::At(due_ns);
+            if self.timeline.unix_ns(scheduled_ns) > now_ns {
+                break;
             }
             let tick = self.market.next(scheduled_ns);
             self.schedule.advance();
@@ -97,10 +96,10 @@ impl Feed for SimulatedMarket {
             let event_time_ns = self.timeline.unix_ns(tick.event_time_ns);
             batch.ticks.push(Tick { event_time_ns, ..tick });
         }
-        match self.timeline.unix_ns(self.schedule.upcoming_ns()) {
-            due_ns if due_ns > now_ns => Next::At(due_ns),
-            _ => Next::Again,
-        }
+        let due_ns = self.timeline.unix_ns(self.schedule.upcoming_ns());
+        // Nothing but late trades will be older than the next tick.
+        batch.clock_ns = due_ns.min(now_ns);
+        if due_ns > now_ns { Next::At(due_ns) } else { Next::Again }
     }
 
     fn describe(&self) -> String {

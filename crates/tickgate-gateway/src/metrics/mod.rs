@@ -68,6 +68,17 @@ fn hub(page: &mut Page, figures: &Figures<'_>) -> Result<(), Error> {
     let refused = hub.refused.iter().copied();
     page.counters("tickgate_ticks_refused_total", "Ticks refused", "reason", refused)?;
     page.counter("tickgate_batches_total", "Batches published", hub.batches)?;
+    page.counter("tickgate_bars_closed_total", "Bars closed by the feed's clock", hub.bars_closed)?;
+    page.counter(
+        "tickgate_bars_revised_total",
+        "Changes of closed bars by late trades, cancels and corrections",
+        hub.bars_revised,
+    )?;
+    page.counter(
+        "tickgate_trades_unplaced_total",
+        "Trades and corrections that are missing in a bar",
+        hub.trades_unplaced,
+    )?;
     page.gauge("tickgate_symbols", "Symbols listed", hub.symbols)?;
     page.gauge("tickgate_epoch", "Epoch of the hub's state", hub.epoch)?;
     page.gauge(

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "a failing run shows its seed")]
 
+mod bars;
 mod model;
 
 use std::{

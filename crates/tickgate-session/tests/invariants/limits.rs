@@ -78,7 +78,7 @@ fn the_welcome_tells_the_limits_in_force() {
     let limits = welcome.limits;
     assert_eq!((limits.subscriptions, limits.message_bytes, limits.frame_bytes), (7, 9_000, 8_000));
     assert_eq!((limits.commands_per_second, limits.throttle_intervals), (33, 3));
-    assert_eq!((limits.throttle_ms, limits.history, limits.symbols), (250, 0, 250));
+    assert_eq!((limits.throttle_ms, limits.history, limits.symbols), (250, 100, 250));
 }
 
 #[test]
@@ -269,9 +269,9 @@ fn pages_of_the_directory_go_on_where_they_end() {
 #[test]
 fn what_is_not_there_is_refused_by_its_code() {
     let mut world = world(1, EngineConfig::default());
-    let history = r#"{"op":"history","symbol":"S0","channel":"bar_1m"}"#;
+    let history = r#"{"op":"history","symbol":"S0","channel":"bar.5m"}"#;
     assert_eq!(refused(&mut world, 0, history), field(ErrorCode::UnknownChannel, "channel"));
-    let long = history.replace("bar_1m", &"b".repeat(8_000));
+    let long = history.replace("bar.5m", &"b".repeat(8_000));
     let [Reply::Error(refusal)] = &ask(&mut world, 0, &long)[..] else { panic!("no error") };
     assert!(refusal.message.len() < 100, "an answer cannot be made to grow: {refusal:?}");
     let auth = refused(&mut world, 0, r#"{"op":"auth","key":"k"}"#);

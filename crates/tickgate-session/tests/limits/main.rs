@@ -2,6 +2,7 @@
 
 mod age;
 mod desk;
+mod history;
 #[allow(dead_code, reason = "its other users use the rest")]
 #[path = "../invariants/world/pipe.rs"]
 mod pipe;

@@ -302,6 +302,9 @@ fn hub(config: &Config) -> HubConfig {
         symbol_limit: hub.symbol_limit,
         tape_capacity: hub.tape_capacity,
         status_capacity: hub.status_capacity,
+        bar_1s_capacity: hub.bar_1s_capacity,
+        bar_1m_capacity: hub.bar_1m_capacity,
+        bar_1d_capacity: hub.bar_1d_capacity,
         memory_limit_bytes: hub.memory_limit_bytes,
     }
 }

@@ -127,6 +127,9 @@ pub(crate) struct HubSection {
     pub(crate) symbol_limit: usize,
     pub(crate) tape_capacity: usize,
     pub(crate) status_capacity: usize,
+    pub(crate) bar_1s_capacity: usize,
+    pub(crate) bar_1m_capacity: usize,
+    pub(crate) bar_1d_capacity: usize,
     pub(crate) memory_limit_bytes: u64,
 }
 
@@ -137,7 +140,10 @@ impl Default for HubSection {
             symbol_limit: 16_384,
             tape_capacity: 1_024,
             status_capacity: 16,
-            memory_limit_bytes: 1 << 30,
+            bar_1s_capacity: 128,
+            bar_1m_capacity: 256,
+            bar_1d_capacity: 16,
+            memory_limit_bytes: 2 << 30,
         }
     }
 }

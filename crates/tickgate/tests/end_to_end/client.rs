@@ -13,7 +13,7 @@ use tickgate_protocol::{
     command::{Command, Op, Subscribe},
     decode::{Decoder, Message},
     dialect::Dialect,
-    entry::{Entry, Frame, last_field, quote_field},
+    entry::{BarEntry, Entry, Frame, last_field, quote_field},
     number::{ABSENT, Decimal},
     reply::Reply,
     tick::Status,
@@ -21,12 +21,16 @@ use tickgate_protocol::{
 use tungstenite::{Message as WebSocketMessage, WebSocket, client::IntoClientRequest};
 
 use crate::{
-    fold::{Figures, Trade},
+    fold::{Bar, Figures, Trade},
     gateway::authority,
 };
 
 /// Longest silence: the gateway sends a heartbeat every second.
-const SILENCE_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Longest wait for anything: heartbeats end every silence, so a condition that never comes true
+/// would be waited for without end. The longest recording at its own speed takes six minutes.
+const PATIENCE: Duration = Duration::from_secs(8 * 60);
 
 /// A connected client.
 pub(crate) struct Client {
@@ -110,8 +114,11 @@ impl Client {
     }
 
     /// Reads until `done`; every frame is applied, and a violation is a failure.
+    #[track_caller]
     pub(crate) fn read_until(&mut self, mut done: impl FnMut(&Self) -> bool) {
+        let start = Instant::now();
         while !done(self) {
+            assert!(start.elapsed() < PATIENCE, "what is waited for does not come");
             match self.receive() {
                 Message::Frame(frame) => self.apply(&frame),
                 Message::Reply(Reply::Subscribed(answer)) => {
@@ -124,6 +131,7 @@ impl Client {
     }
 
     /// Reads until the feed is stale, and then for as long as a quiet feed may take to arrive.
+    #[track_caller]
     pub(crate) fn read_to_the_end(&mut self, throttle_ms: u32) {
         self.read_until(|client| client.stale_at_us.is_some());
         // Two intervals, and a second for a machine that has other things to do.
@@ -183,11 +191,50 @@ impl Client {
 
     /// Reads until the answer to an unsubscribe has come.
     pub(crate) fn read_to_the_unsubscribed(&mut self) {
+        let start = Instant::now();
         loop {
+            assert!(start.elapsed() < PATIENCE, "the unsubscribe is not answered");
             match self.receive() {
                 Message::Frame(frame) => self.apply(&frame),
                 Message::Reply(Reply::Unsubscribed { .. }) => return,
                 other => panic!("unexpected: {other:?}"),
+            }
+        }
+    }
+
+    /// All bars that the gateway has of a symbol's bar channel, asked for page by page; oldest first,
+    /// in the terms of the fold.
+    pub(crate) fn history(&mut self, name: &str, channel: &str, page: u64) -> Vec<(Bar, u8)> {
+        let (mut pages, mut before_s) = (Vec::new(), None);
+        loop {
+            let (symbol, channel) = (name.to_owned(), channel.to_owned());
+            self.command(Op::History { symbol, channel, before_s, limit: Some(page) });
+            let answer = loop {
+                match self.receive() {
+                    Message::Frame(frame) => self.apply(&frame),
+                    Message::Reply(answer) => break answer,
+                    Message::Unknown => panic!("neither a frame nor a reply"),
+                }
+            };
+            let Reply::History { price_exponent, size_exponent, bars, more, .. } = answer else {
+                panic!("asked for history, answered {answer:?}");
+            };
+            let price = |field| plain(field, price_exponent);
+            let bar = |bar: &BarEntry| {
+                let read = Bar {
+                    start_s: bar.start_s,
+                    prices: [bar.open, bar.high, bar.low, bar.close].map(price),
+                    volume: plain(bar.volume, size_exponent),
+                    vwap: plain(bar.vwap, price_exponent - 2),
+                    trade_count: bar.trade_count,
+                };
+                (read, bar.flags)
+            };
+            assert!(bars.len() as u64 <= page && !(bars.is_empty() && more));
+            before_s = bars.first().map(|oldest| oldest.start_s);
+            pages.push(bars.iter().map(bar).collect::<Vec<_>>());
+            if !more {
+                return pages.into_iter().rev().flatten().collect();
             }
         }
     }

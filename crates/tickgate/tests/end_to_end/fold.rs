@@ -31,11 +31,24 @@ pub(crate) struct Trade {
     pub(crate) size: Option<String>,
 }
 
-/// A symbol's figures, and its trades in the order of the recording.
+/// A bar, in the terms of the recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bar {
+    pub(crate) start_s: i64,
+    /// Open, high, low, close.
+    pub(crate) prices: [Option<String>; 4],
+    pub(crate) volume: Option<String>,
+    pub(crate) vwap: Option<String>,
+    pub(crate) trade_count: i64,
+}
+
+/// A symbol's figures, its trades in the order of the recording, and its bars by the length of their
+/// interval in seconds, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Folded {
     pub(crate) figures: Figures,
     pub(crate) trades: Vec<Trade>,
+    pub(crate) bars: BTreeMap<u64, Vec<Bar>>,
 }
 
 /// Folds recordings, in Python.
@@ -56,6 +69,18 @@ pub(crate) fn fold(files: &[PathBuf]) -> BTreeMap<String, Folded> {
         if let Some(trade_id) = line.get("trade_id") {
             let trade_id = trade_id.as_i64().expect("an integer");
             folded.trades.push(Trade { trade_id, price: text("price"), size: text("size") });
+            continue;
+        }
+        if let Some(interval_s) = line.get("interval_s") {
+            let bar = Bar {
+                start_s: line["start_s"].as_i64().expect("a time"),
+                prices: ["open", "high", "low", "close"].map(text),
+                volume: text("volume"),
+                vwap: text("vwap"),
+                trade_count: line["trade_count"].as_i64().expect("a count"),
+            };
+            let interval_s = interval_s.as_u64().expect("seconds");
+            folded.bars.entry(interval_s).or_default().push(bar);
             continue;
         }
         let count = |key: &str| line[key].as_u64().expect("a count");

@@ -8,6 +8,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::client::SILENCE_LIMIT;
+
 /// What was answered.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -24,6 +26,7 @@ impl Answer {
 /// Sends a request with further header lines, each with its line end.
 pub(crate) fn ask(address: &str, method: &str, path: &str, headers: &str) -> Answer {
     let mut stream = TcpStream::connect(address).expect("the admin listener is there");
+    stream.set_read_timeout(Some(SILENCE_LIMIT)).expect("a timeout can be set");
     let host =
         if headers.contains("Host:") { String::new() } else { format!("Host: {address}\r\n") };
     let request = format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n{headers}\r\n");

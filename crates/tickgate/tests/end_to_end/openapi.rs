@@ -91,7 +91,7 @@ fn every_answer_is_what_the_document_says() {
     let gateway = Gateway::start("");
     let address = gateway.metrics_address();
     let mut client = Client::connect(&gateway.stream_url, MessagePack);
-    client.command(Op::Credit { frames: Some(8) });
+    client.command(Op::Credit { frames: Some(64) });
     client.command(Op::Throttle {
         symbols: None,
         throttle_ms: None,

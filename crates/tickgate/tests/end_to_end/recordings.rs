@@ -6,6 +6,7 @@ use tickgate_feed::simulated::SimulatedConfig;
 use tickgate_protocol::{
     channel::Channels,
     dialect::Dialect::{self, Json, MessagePack},
+    entry::bar_flag,
 };
 
 use crate::{
@@ -74,6 +75,37 @@ fn flat_out_with_a_small_tape_what_came_and_what_was_declared_lost_are_the_file(
         lost_in_all += lost;
     }
     assert!(lost_in_all > 0, "no client was lapped: this has shown nothing");
+}
+
+/// Late trades (there are some in the real recordings) are in the bars of their time.
+#[test]
+#[ignore = "needs Python: cargo xtask test"]
+fn history_is_what_an_independent_fold_of_the_recording_says() {
+    let recordings = Recordings::real_or_simulated();
+    let expected = fold(&recordings.files);
+    let config = config(&recordings, 0.0, 64, 1);
+    let bars = "tape_capacity = 64\nbar_1s_capacity = 1024\n";
+    let config = format!("{}rebase = false\n", config.replace("tape_capacity = 64\n", bars));
+    let gateway = Gateway::start(&config);
+    let mut client = Client::connect(&gateway.stream_url, MessagePack);
+    client.subscribe(["*"], Channels::DEFAULT, 0);
+    client.read_to_the_end(0);
+    let mut in_json = Client::connect(&gateway.stream_url, Json);
+    for (name, folded) in &expected {
+        for (interval_s, channel) in [(1, "bar.1s"), (60, "bar.1m"), (86_400, "bar.1d")] {
+            let got = client.history(name, channel, 100);
+            let wanted = &folded.bars[&interval_s];
+            assert_eq!(got.len(), wanted.len(), "{name} {channel}");
+            for ((bar, _), wanted) in got.iter().zip(wanted) {
+                assert_eq!(bar, wanted, "{name} {channel}");
+            }
+            // Only the last can still be in progress.
+            let closed = got.iter().filter(|(_, flags)| flags & bar_flag::CLOSED != 0).count();
+            assert!(closed + 1 >= got.len(), "{name} {channel}: {closed} closed");
+            assert_eq!(in_json.history(name, channel, 7), got, "{name} {channel}");
+            println!("{name}: {} bars of {interval_s} s, all equal", got.len());
+        }
+    }
 }
 
 #[test]

@@ -13,7 +13,11 @@ use tickgate_protocol::{
     entry::cause,
 };
 
-use crate::{client::Client, data::Recordings, gateway::Gateway};
+use crate::{
+    client::{Client, SILENCE_LIMIT},
+    data::Recordings,
+    gateway::Gateway,
+};
 
 /// Readers beside the stalled client.
 const NEIGHBOURS: usize = 3;
@@ -128,6 +132,7 @@ fn closed_for(reason: &str, gateway: &Gateway) -> f64 {
 
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("the admin listener is there");
+    stream.set_read_timeout(Some(SILENCE_LIMIT)).expect("a timeout can be set");
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
         .expect("a request leaves");
     let mut page = String::new();

@@ -16,7 +16,13 @@ and at the end, for each symbol,
      "last_price": …, "last_size": …, "volume": …, "trade_count": …, "high": …, "low": …,
      "open": …, "quote_count": …}
 
-and one line {"malformed": n}. Numbers are decimal strings without trailing zeros, or null; no
+and for each bar of a second, a minute and a day in which it traded, by the time of the trades
+
+    {"symbol": S, "interval_s": 60, "start_s": …, "open": …, "high": …, "low": …, "close": …,
+     "volume": …, "vwap": …, "trade_count": …}
+
+where of two trades at the same time the one on the earlier line is the earlier, and the average has
+two decimals more than the finest price of the symbol, half to even; and one line {"malformed": n}. Numbers are decimal strings without trailing zeros, or null; no
 float is involved anywhere. A size of zero means that side of the book is empty: price and size
 are null. Only the standard library is needed.
 """
@@ -25,6 +31,7 @@ import decimal
 import gzip
 import json
 import sys
+from fractions import Fraction
 
 # Wide enough that no sum is ever rounded: a price has 8 decimals, and nobody trades 10^40 of one.
 decimal.getcontext().prec = 60
@@ -47,17 +54,51 @@ class Symbol:
     def __init__(self):
         self.bid = self.ask = (None, None)
         self.trades = []
+        self.times = []
         self.quote_count = 0
+        # Decimals of the finest price so far.
+        self.decimals = 0
 
     def quote(self, data):
         self.quote_count += 1
         self.bid = side(data["b"], data["B"])
         self.ask = side(data["a"], data["A"])
+        for price, _ in (self.bid, self.ask):
+            self.see(price)
 
     def trade(self, data):
         trade = (data["t"], decimal.Decimal(data["p"]), decimal.Decimal(data["q"]))
+        time = int(data["T"])
         self.trades.append(trade)
+        self.times.append(time)
+        self.see(trade[1])
         return trade
+
+    def see(self, price):
+        if price is not None:
+            self.decimals = max(self.decimals, len(plain(price).partition(".")[2]))
+
+    def bars(self, interval_s):
+        bars = {}
+        # The sort is stable, so trades of the same time stay in the order of their lines.
+        in_order = sorted(zip(self.times, self.trades), key=lambda each: each[0])
+        for time, (_, price, size) in in_order:
+            start_s = time // (1000 * interval_s) * interval_s
+            bars.setdefault(start_s, []).append((price, size))
+        for start_s, trades in sorted(bars.items()):
+            prices = [price for price, _ in trades]
+            volume = sum((size for _, size in trades), decimal.Decimal(0))
+            yield {
+                "interval_s": interval_s,
+                "start_s": start_s,
+                "open": plain(prices[0]),
+                "high": plain(max(prices)),
+                "low": plain(min(prices)),
+                "close": plain(prices[-1]),
+                "volume": plain(volume),
+                "vwap": average(trades, volume, self.decimals + 2),
+                "trade_count": len(trades),
+            }
 
     def figures(self):
         prices = [price for _, price, _ in self.trades]
@@ -78,6 +119,16 @@ class Symbol:
         }
 
 
+def average(trades, volume, decimals):
+    """The volume-weighted average price; None without volume."""
+    if not volume:
+        return None
+    notional = sum(Fraction(price) * Fraction(size) for price, size in trades)
+    # Python rounds fractions half to even.
+    scaled = round(notional / Fraction(volume) * 10**decimals)
+    return plain(decimal.Decimal(scaled).scaleb(-decimals))
+
+
 def side(price, size):
     size = decimal.Decimal(size)
     return (decimal.Decimal(price), size) if size else (None, None)
@@ -95,7 +146,7 @@ def message(line):
 
 
 def fold(files):
-    """Yields every trade, then the figures of every symbol, then the count of bad lines."""
+    """Yields every trade, then figures and bars of every symbol, then the count of bad lines."""
     symbols = {}
     malformed = 0
     for file in files:
@@ -122,6 +173,9 @@ def fold(files):
                 }
     for name, symbol in symbols.items():
         yield {"symbol": name, **symbol.figures()}
+        for interval_s in (1, 60, 86400):
+            for bar in symbol.bars(interval_s):
+                yield {"symbol": name, **bar}
     yield {"malformed": malformed}
 
 

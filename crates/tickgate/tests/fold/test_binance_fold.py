@@ -15,10 +15,10 @@ def quote(symbol, bid, bid_size, ask, ask_size):
     )
 
 
-def trade(symbol, number, price, size):
+def trade(symbol, number, price, size, time=1):
     return (
         f'{{"stream":"{symbol.lower()}@trade","data":{{"e":"trade","E":2,"s":"{symbol}",'
-        f'"t":{number},"p":"{price}","q":"{size}","T":1,"m":true,"M":true}}}}'
+        f'"t":{number},"p":"{price}","q":"{size}","T":{time},"m":true,"M":true}}}}'
     )
 
 
@@ -48,7 +48,9 @@ class Fold(unittest.TestCase):
                 {"symbol": "AAA", "trade_id": 9, "price": "10.4", "size": "100.00000001"},
             ],
         )
-        first, second, malformed = lines[3:]
+        bars = [line for line in lines if "interval_s" in line]
+        self.assertEqual([bar["interval_s"] for bar in bars], [1, 60, 86400])
+        first, second, malformed = [line for line in lines[3:] if line not in bars]
         self.assertEqual(
             first,
             {
@@ -72,6 +74,45 @@ class Fold(unittest.TestCase):
         self.assertEqual((second["ask_size"], second["volume"]), (None, "0"))
         self.assertEqual((second["last_price"], second["trade_count"]), (None, 0))
         self.assertEqual(malformed, {"malformed": 0})
+
+    def test_bars_go_by_the_time_of_the_trades(self):
+        lines = folded(
+            quote("AAA", "10.125", "1", "10.5", "1"),
+            trade("AAA", 1, "10.2", "2", 59_999),
+            trade("AAA", 2, "10.4", "1", 60_500),
+            trade("AAA", 3, "10.1", "1", 60_999),
+            # Late: it is the first of its second, and neither the last of it.
+            trade("AAA", 4, "10.9", "5", 60_000),
+            # The same time: it comes behind the second.
+            trade("AAA", 5, "10.3", "0", 60_999),
+        )
+        bars = [line for line in lines if "interval_s" in line]
+        starts = [(bar["interval_s"], bar["start_s"]) for bar in bars]
+        self.assertEqual(starts, [(1, 59), (1, 60), (60, 0), (60, 60), (86400, 0)])
+        self.assertEqual(
+            bars[1],
+            {
+                "symbol": "AAA",
+                "interval_s": 1,
+                "start_s": 60,
+                "open": "10.9",
+                "high": "10.9",
+                "low": "10.1",
+                "close": "10.3",
+                "volume": "7",
+                # 75 / 7 is 10.714285…; the finest price has three decimals.
+                "vwap": "10.71429",
+                "trade_count": 4,
+            },
+        )
+        self.assertEqual((bars[4]["open"], bars[4]["close"]), ("10.2", "10.3"))
+
+    def test_averages_are_rounded_half_to_even(self):
+        for price, others, expected in [("1", "7", "0.12"), ("3", "7", "0.38"), ("-1", "7", "-0.12")]:
+            lines = folded(trade("AAA", 1, price, "1"), trade("AAA", 2, "0", others))
+            self.assertEqual([line["vwap"] for line in lines if "vwap" in line], [expected] * 3)
+        lines = folded(trade("AAA", 1, "5", "0"))
+        self.assertEqual([line["vwap"] for line in lines if "vwap" in line], [None] * 3)
 
     def test_other_streams_are_passed_over_and_bad_lines_counted(self):
         lines = folded(

@@ -1,0 +1,317 @@
+//! All bars of one symbol, and how trades, corrections and the clock change them.
+//!
+//! Four lengths are folded side by side: a second, a minute, an hour and a day. Hours are on no
+//! channel; with them a day's prices can be found anew from at most twenty-four bars, an hour's and
+//! a minute's from sixty, and a second's from the tape.
+
+use std::collections::BTreeMap;
+
+use tickgate_protocol::{
+    bar::BarInterval,
+    entry::trade_flag,
+    number::ABSENT,
+    symbol::WireId,
+    tick::{CorrectionKind, Trade},
+};
+
+use crate::{
+    bar::{Bar, Fill, Prices},
+    cell::Busy,
+    scale::Scale,
+    series::{Closing, Folded, Series, Since},
+    symbol::SymbolState,
+    tape::TapeRead,
+};
+
+/// How many closed bars are kept of each symbol; each a power of two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BarCapacity {
+    pub(crate) seconds: usize,
+    pub(crate) minutes: usize,
+    pub(crate) days: usize,
+}
+
+/// Closed hours kept of each symbol: a day's, and the one before it for what comes late.
+const HOURS: usize = 32;
+
+/// Lengths folded, in seconds.
+pub(crate) const LENGTHS_S: [u32; LEVELS] = [1, 60, 3_600, 86_400];
+/// How many.
+pub(crate) const LEVELS: usize = 4;
+
+const NS: i64 = 1_000_000_000;
+
+/// A trade further ahead of the feed's clock than this is in no bar: it would close the bar in
+/// progress long before its time.
+pub(crate) const AHEAD_LIMIT_NS: i64 = 10_000_000_000;
+
+/// The bars of one symbol, allocated at its first trade.
+#[derive(Debug)]
+pub(crate) struct Bars {
+    levels: [Series; LEVELS],
+}
+
+/// A bar, as it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BarRecord {
+    /// The definition its numbers are scaled by.
+    pub id: WireId,
+    /// Sequence of its last change, in its symbol's channel of this interval.
+    pub sequence: u64,
+    /// Beginning of the interval, seconds since the Unix epoch, UTC.
+    pub start_s: i64,
+    /// Price of the first trade, scaled; as the three below, [`ABSENT`] when all trades were
+    /// cancelled.
+    pub open: i64,
+    /// Highest price.
+    pub high: i64,
+    /// Lowest price.
+    pub low: i64,
+    /// Price of the last trade.
+    pub close: i64,
+    /// Sum of sizes, scaled.
+    pub volume: i64,
+    /// Volume-weighted average price with two more decimals than prices, half to even; [`ABSENT`]
+    /// without volume, or past 2^53 − 1.
+    pub vwap: i64,
+    /// Trades.
+    pub trade_count: u32,
+    /// Bits of [`tickgate_protocol::entry::bar_flag`].
+    pub flags: u8,
+}
+
+/// What changed behind a cursor: [`SymbolState::bars_since`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BarsSince {
+    /// The bars, in the order of their sequences.
+    pub bars: Vec<BarRecord>,
+    /// The cursor from now on.
+    pub sequence: u64,
+    /// Bars that changed behind the cursor had left the ring: ask for the history.
+    pub lost: bool,
+}
+
+/// What a trade or correction did to the bars, for counting.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// Bars changed after they were closed.
+    pub(crate) revised: u32,
+    /// True when it is missing in one of the bars that clients can ask for.
+    pub(crate) unplaced: bool,
+}
+
+impl Bars {
+    pub(crate) fn new(capacity: BarCapacity) -> Self {
+        let capacities = capacity.of_levels();
+        Self { levels: std::array::from_fn(|at| Series::new(LENGTHS_S[at], capacities[at])) }
+    }
+
+    /// The series of an interval.
+    pub(crate) fn of(&self, interval: BarInterval) -> &Series {
+        let place = match interval {
+            BarInterval::Second => 0,
+            BarInterval::Minute => 1,
+            BarInterval::Day => 3,
+        };
+        &self.levels[place]
+    }
+
+    /// Writer: an eligible trade; all bars that end up to `clock_ns` are closed.
+    pub(crate) fn fold(&self, symbol: &SymbolState, fill: &Fill, clock_ns: i64) -> Changes {
+        let (id, scale) = symbol.identity();
+        let mut changes = Changes::default();
+        for series in &self.levels {
+            let place = |bar: &Bar| at_scale(symbol, bar, id, scale);
+            match series.fold(fill, clock_ns, place, id) {
+                Folded::Open => {}
+                Folded::Revised => changes.revised += 1,
+                Folded::Unplaced => changes.unplaced = true,
+            }
+        }
+        changes
+    }
+
+    /// Writer: a trade was cancelled (`new` is `None`) or corrected. The tape holds the correction
+    /// already, so whoever looks at all of its records finds what holds now.
+    pub(crate) fn correct(&self, symbol: &SymbolState, old: &Fill, new: Option<&Fill>) -> Changes {
+        let (id, scale) = symbol.identity();
+        let place = |bar: &Bar| at_scale(symbol, bar, id, scale);
+        let mut changes = Changes::default();
+        for (level, series) in self.levels.iter().enumerate() {
+            let length_s = i64::from(LENGTHS_S[level]);
+            let refold = |bar: &Bar| {
+                let (from_s, to_s) = (bar.start_s, bar.start_s + length_s);
+                let shorter = || {
+                    let shorter = self.levels[..level].last()?;
+                    shorter.prices_between(from_s, to_s, place)
+                };
+                prices_on_tape(symbol, bar, to_s).or_else(shorter)
+            };
+            if series.correct(old, new, place, refold) {
+                changes.revised += 1;
+            } else {
+                changes.unplaced = true;
+            }
+        }
+        changes
+    }
+
+    /// Writer: the bars in progress at the scale `shift` finer, of the definition `id`; what
+    /// [`Bars::restate`] takes once the definition is there.
+    ///
+    /// # Errors
+    /// [`crate::Refusal::Range`] when a number does not fit.
+    pub(crate) fn rescaled(
+        &self,
+        id: WireId,
+        shift: crate::scale::Shift,
+    ) -> Result<[Option<Bar>; LEVELS], crate::Refusal> {
+        let mut rescaled = [None; LEVELS];
+        for (series, rescaled) in self.levels.iter().zip(&mut rescaled) {
+            *rescaled = series.open_bar().map(|bar| bar.rescale(id, shift)).transpose()?;
+        }
+        Ok(rescaled)
+    }
+
+    /// Writer: publishes what [`Bars::rescaled`] made.
+    pub(crate) fn restate(&self, rescaled: [Option<Bar>; LEVELS]) {
+        for (series, bar) in self.levels.iter().zip(rescaled) {
+            if let Some(bar) = bar {
+                series.restate_open(bar);
+            }
+        }
+    }
+
+    /// Writer: closes the bar of one length if its interval is over.
+    pub(crate) fn close_at(&self, level: usize, clock_ns: i64) -> Closing {
+        self.levels[level].close_at(clock_ns)
+    }
+
+    /// Writer: a new epoch, without bars.
+    pub(crate) fn void(&self) {
+        for series in &self.levels {
+            series.void();
+        }
+    }
+}
+
+impl BarCapacity {
+    /// Of each length folded.
+    pub(crate) fn of_levels(self) -> [usize; LEVELS] {
+        [self.seconds, self.minutes, HOURS, self.days]
+    }
+}
+
+impl BarRecord {
+    fn new((sequence, bar): (u64, Bar)) -> Self {
+        let Prices { open, high, low, close, .. } = bar.prices;
+        Self {
+            id: bar.id,
+            sequence,
+            start_s: bar.start_s,
+            open,
+            high,
+            low,
+            close,
+            volume: bar.volume,
+            vwap: bar.vwap(),
+            trade_count: bar.trade_count,
+            flags: bar.flags,
+        }
+    }
+}
+
+/// Reading.
+impl SymbolState {
+    /// The newest sequence of a bar channel: one load, to ask "anything new?".
+    #[must_use]
+    pub fn bar_sequence(&self, interval: BarInterval) -> u64 {
+        self.bars.get().map_or(0, |bars| bars.of(interval).sequence())
+    }
+
+    /// The bars that changed behind `cursor`, a sequence of this channel.
+    ///
+    /// # Errors
+    /// [`Busy`] when its shard was mid-write at each of four tries: stay due and count it.
+    pub fn bars_since(&self, interval: BarInterval, cursor: u64) -> Result<BarsSince, Busy> {
+        let Some(bars) = self.bars.get() else {
+            return Ok(BarsSince { bars: Vec::new(), sequence: cursor, lost: false });
+        };
+        let mut changed = Vec::new();
+        let Since { sequence, lost } = bars.of(interval).since(cursor, &mut changed)?;
+        Ok(BarsSince { bars: changed.into_iter().map(BarRecord::new).collect(), sequence, lost })
+    }
+
+    /// The newest bars that begin before `before_s` (seconds since the Unix epoch), newest first,
+    /// at most `limit`, among them the one in progress; and whether there are more. Each is scaled
+    /// by the definition that was in force when it last changed, or as it was when it closed.
+    ///
+    /// # Errors
+    /// [`Busy`] when its shard was mid-write at each of four tries: ask again.
+    pub fn bars_before(
+        &self,
+        interval: BarInterval,
+        before_s: i64,
+        limit: usize,
+    ) -> Result<(Vec<BarRecord>, bool), Busy> {
+        let Some(bars) = self.bars.get() else { return Ok((Vec::new(), false)) };
+        let (bars, more) = bars.of(interval).before(before_s, limit)?;
+        Ok((bars.into_iter().map(BarRecord::new).collect(), more))
+    }
+}
+
+/// True for a trade that bars are made of.
+pub(crate) fn is_eligible(trade: &Trade) -> bool {
+    trade.flags & trade_flag::NOT_ELIGIBLE == 0
+}
+
+/// The bar at the scale in force; `None` when it does not fit.
+fn at_scale(symbol: &SymbolState, bar: &Bar, id: WireId, scale: Scale) -> Option<Bar> {
+    if bar.id == id {
+        return Some(*bar);
+    }
+    let definition = symbol.definition_of(bar.id)?;
+    bar.rescale(id, Scale::of(&definition).to(scale)).ok()
+}
+
+/// The prices of a bar that ends at `to_s`, from the trades on the tape as they stand after all
+/// corrections; `None` when one of them has left the tape, or does not fit the scale in force.
+fn prices_on_tape(symbol: &SymbolState, bar: &Bar, to_s: i64) -> Option<Prices> {
+    if bar.first_sequence < symbol.tape_oldest() {
+        return None;
+    }
+    let (_, scale) = symbol.identity();
+    let records = || bar.first_sequence..=symbol.tape_sequence();
+    let price_now = |id, price| {
+        let shift = Scale::of(&*symbol.definition_of(id)?).to(scale);
+        shift.price(price).ok()
+    };
+    // What holds now of each trade that was corrected; nothing of one that was cancelled.
+    let mut corrected = BTreeMap::new();
+    for sequence in records() {
+        if let TapeRead::Correction { id, corrects, what, price, .. } = symbol.tape_read(sequence) {
+            let now = (what == CorrectionKind::Correct).then_some((id, price));
+            // What was cancelled stays so.
+            corrected
+                .entry(corrects)
+                .and_modify(|held: &mut Option<_>| *held = held.and(now))
+                .or_insert(now);
+        }
+    }
+    let (from_ns, to_ns) = (bar.start_s.saturating_mul(NS), to_s.saturating_mul(NS));
+    let mut prices = Prices::NONE;
+    for sequence in records() {
+        let TapeRead::Trade { id, event_time_ns, trade } = symbol.tape_read(sequence) else {
+            continue;
+        };
+        if !is_eligible(&trade) || !(from_ns..to_ns).contains(&event_time_ns) {
+            continue;
+        }
+        let holds = corrected.get(&(sequence as i64)).copied();
+        if let Some((id, price)) = holds.unwrap_or(Some((id, trade.price))) {
+            prices.add((event_time_ns - from_ns).unsigned_abs(), price_now(id, price)?);
+        }
+    }
+    debug_assert!(prices.open != ABSENT, "called for bars with trades");
+    Some(prices)
+}
