@@ -74,10 +74,12 @@ impl Market {
             start_time_ns: Some(START_NS),
             ..SimulatedConfig::default()
         })?;
-        // A short tape for many symbols: 100,000 full ones would want gigabytes.
-        let tape_capacity = if symbols > 10_000 { 64 } else { 1_024 };
-        let sizes =
-            HubConfig { symbol_limit: symbols as usize, tape_capacity, ..HubConfig::default() };
+        let sizes = HubConfig { symbol_limit: symbols as usize, ..HubConfig::default() };
+        // Short tapes and few bars for many symbols: 100,000 full ones would want gigabytes.
+        let sizes = match symbols {
+            0..=10_000 => sizes,
+            _ => HubConfig { tape_capacity: 64, bar_1s_capacity: 16, bar_1m_capacity: 16, ..sizes },
+        };
         let hub = Hub::new(HubConfig { memory_limit_bytes: sizes.memory_bytes(), ..sizes }, 1)?;
         let publisher = hub.publisher();
         let mut order: Vec<u32> = (0..symbols).collect();

@@ -27,7 +27,14 @@ fn main() {
         let bare = median(|| bare(symbols, &batches));
         let hub = {
             let (tape_capacity, symbol_limit) = (64, symbols);
-            let config = HubConfig { tape_capacity, symbol_limit, ..HubConfig::default() };
+            let config = HubConfig {
+                symbol_limit,
+                tape_capacity,
+                bar_1s_capacity: 16,
+                bar_1m_capacity: 16,
+                bar_1d_capacity: 2,
+                ..HubConfig::default()
+            };
             let config = HubConfig { memory_limit_bytes: config.memory_bytes(), ..config };
             Hub::new(config, 1).expect("valid by construction")
         };
@@ -94,6 +101,8 @@ fn first_trade(symbol: u32) -> Tick {
 
 fn batches(symbols: usize) -> Vec<Batch> {
     let mut rng = StdRng::seed_from_u64(1);
+    // One after the other, all within a second.
+    let mut times_ns = (0..1_000_000_000).step_by(1_000).cycle();
     let mut tick = || {
         let (price, size) = (rng.random_range(10_000..10_100), rng.random_range(1..=500));
         let body = if rng.random_ratio(1, 11) {
@@ -104,7 +113,7 @@ fn batches(symbols: usize) -> Vec<Batch> {
             TickBody::Quote(Quote { bid_price, bid_size, ask_price, ask_size, suspect })
         };
         let symbol = rng.random_range(0..symbols) as u32;
-        Tick { symbol, event_time_ns: rng.random_range(0..i64::MAX), body }
+        Tick { symbol, event_time_ns: times_ns.next().expect("without end"), body }
     };
     let mut batch = || (0..BATCH_TICKS).map(|_| tick()).collect();
     (0..BATCHES).map(|_| Batch { ticks: batch(), ..Batch::default() }).collect()

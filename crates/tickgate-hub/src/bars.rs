@@ -116,6 +116,11 @@ impl Bars {
         &self.levels[place]
     }
 
+    /// Loads a word of each cache line that a trade looks at.
+    pub(crate) fn touch(&self) -> u64 {
+        self.levels.iter().fold(0, |seen, series| seen ^ series.touch())
+    }
+
     /// Writer: an eligible trade; all bars that end up to `clock_ns` are closed.
     pub(crate) fn fold(&self, symbol: &SymbolState, fill: &Fill, clock_ns: i64) -> Changes {
         let (id, scale) = symbol.identity();

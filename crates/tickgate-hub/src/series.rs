@@ -88,6 +88,11 @@ impl Series {
         self.head.version()
     }
 
+    /// Loads a word of each cache line of the head.
+    pub(crate) fn touch(&self) -> u64 {
+        self.head.version() ^ self.head.word(7) ^ self.head.word(HEAD_WORDS - 1)
+    }
+
     /// Appends the bars that changed behind `cursor`, each with the sequence of its last change, in
     /// the order of these.
     ///

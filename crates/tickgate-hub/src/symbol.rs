@@ -177,6 +177,19 @@ impl SymbolState {
         (packed as WireId, scale)
     }
 
+    /// Loads a word of each cache line that a tick looks at; what it returns means nothing.
+    pub(crate) fn touch(&self) -> u64 {
+        self.identity.load(Ordering::Relaxed)
+            ^ self.head.sequence()
+            ^ self.last.sequence()
+            ^ u64::from(self.bars.get().is_some())
+    }
+
+    /// The same for the bars.
+    pub(crate) fn touch_bars(&self) -> u64 {
+        self.bars.get().map_or(0, |bars| bars.touch())
+    }
+
     /// How many definitions it has had.
     pub(crate) fn definition_count(&self) -> usize {
         self.definitions.read().len()
