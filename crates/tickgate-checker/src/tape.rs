@@ -46,8 +46,13 @@ impl Checker {
                 .trade(sequence)
                 .and_then(|trade| rescale(trade.volume, Unit::Size, trade.exponents, exponents)),
         };
+        // One that began while the joining was on its way may be in it or not.
+        let session_us = symbol.session_behind(sequence);
+        let is_new = |by_us| session_us.is_some_and(|at_us| at_us <= by_us);
+        let is_true_volume = (volume == true_volume && !is_new(asked_us))
+            || (volume == Some(0) && is_new(moment.first_byte_us));
         let as_resumed = resumed == Some(sequence) && volume.is_none();
-        let as_fresh = (earliest..=head).contains(&sequence) && volume == true_volume;
+        let as_fresh = (earliest..=head).contains(&sequence) && is_true_volume;
         if !(as_resumed || (fresh(resumed) && as_fresh)) {
             let detail = format!(
                 "joined at {sequence} with volume {volume:?}; resume {before:?}, head {earliest} \

@@ -53,6 +53,8 @@ pub(crate) struct SymbolTruth {
     pub(crate) tape: Vec<TapeTruth>,
     pub(crate) statuses: Vec<StatusTruth>,
     pub(crate) losses: Vec<FeedLoss>,
+    /// When trading sessions began, and the tape's head then.
+    pub(crate) sessions: Vec<(u64, u64)>,
     /// Where the tape stood when the epoch began, if its sequences go on.
     pub(crate) tape_base: u64,
 }
@@ -78,6 +80,12 @@ impl SymbolTruth {
     pub(crate) fn status(&self, sequence: u64) -> Option<&StatusTruth> {
         let at = self.statuses.binary_search_by_key(&sequence, |s| s.sequence).ok()?;
         Some(&self.statuses[at])
+    }
+
+    /// When a trading session began behind that record of the tape and before the next; the last
+    /// of several.
+    pub(crate) fn session_behind(&self, sequence: u64) -> Option<u64> {
+        self.sessions.iter().rev().find(|(_, head)| *head == sequence).map(|(at_us, _)| *at_us)
     }
 
     /// Head of a channel after everything applied up to `at_us`, itself included.
@@ -211,6 +219,15 @@ impl Truth {
     ) {
         let record = StatusTruth { at_us, sequence, status, reason, event_ns, after_trade };
         self.symbol_mut(symbol).statuses.push(record);
+    }
+
+    /// A trading session begins: the session's volume is 0 until the next trade. Its definition and
+    /// the sequence it takes among statuses are recorded by [`Self::define`] and [`Self::status`],
+    /// its figures by [`Self::state`].
+    pub fn session(&mut self, at_us: u64, symbol: &str) {
+        let truth = self.symbol_mut(symbol);
+        let head = truth.head(Channel::Trade, at_us);
+        truth.sessions.push((at_us, head));
     }
 
     /// The feed's status changed (10 live, 11 stale). Its sequence goes on across epochs.

@@ -77,6 +77,8 @@ pub struct FeedStats {
     pub corrections: u64,
     /// Status changes delivered.
     pub statuses: u64,
+    /// Beginnings of trading sessions delivered, one for each symbol.
+    pub sessions: u64,
     /// Records of the input that are understood but carry no tick (book depth, other record kinds).
     pub skipped: u64,
     /// Records of the input that were refused, by reason.
@@ -124,7 +126,7 @@ impl FeedStats {
     /// All ticks together.
     #[must_use]
     pub const fn ticks(&self) -> u64 {
-        self.quotes + self.trades + self.corrections + self.statuses
+        self.quotes + self.trades + self.corrections + self.statuses + self.sessions
     }
 
     pub(crate) fn count(&mut self, body: &TickBody) {
@@ -133,6 +135,7 @@ impl FeedStats {
             TickBody::Trade(_) => self.trades += 1,
             TickBody::Correction(_) => self.corrections += 1,
             TickBody::Status(_) => self.statuses += 1,
+            TickBody::Session(_) => self.sessions += 1,
         }
     }
 

@@ -65,7 +65,7 @@ fn plain(listings: &[Listing], tick: &Tick) -> Option<Plain> {
             let aggressor = flags & (trade_flag::SELLER_INITIATED | trade_flag::BUYER_INITIATED);
             (vec![price(paid), size(traded)], aggressor, trade_id)
         }
-        TickBody::Correction(_) | TickBody::Status(_) => return None,
+        TickBody::Correction(_) | TickBody::Status(_) | TickBody::Session(_) => return None,
     };
     let event_time_ns = tick.event_time_ns;
     Some(Plain { name: listing.name.clone(), event_time_ns, numbers, aggressor, trade_id })

@@ -134,7 +134,7 @@ fn a_halted_symbol_does_not_trade_until_it_resumes() {
                 resumptions += 1;
             }
             TickBody::Trade(_) => assert!(!halted.contains(&tick.symbol)),
-            TickBody::Quote(_) | TickBody::Correction(_) => {}
+            TickBody::Quote(_) | TickBody::Correction(_) | TickBody::Session(_) => {}
         }
     }
     assert!(halts > 20 && resumptions > 20, "{halts} halts, {resumptions} resumptions");
@@ -191,7 +191,7 @@ fn numbers_are_valid_trade_ids_contiguous_and_corrections_about_earlier_trades()
                 assert!(correction.trade_id <= last_id[&tick.symbol]);
                 assert!(corrected.insert((tick.symbol, correction.trade_id)));
             }
-            TickBody::Status(_) => {}
+            TickBody::Status(_) | TickBody::Session(_) => {}
         }
     }
     assert!(corrected.len() > 500, "{} corrections", corrected.len());

@@ -76,7 +76,7 @@ fn bare(symbols: usize, batches: &[Batch]) {
                 *fields = [q.bid_price, q.bid_size, q.ask_price, q.ask_size, q.suspect.into()];
             }
             TickBody::Trade(t) => *volume += t.size,
-            TickBody::Correction(_) | TickBody::Status(_) => {}
+            TickBody::Correction(_) | TickBody::Status(_) | TickBody::Session(_) => {}
         }
     }
     black_box(table);

@@ -45,6 +45,9 @@ pub struct HubConfig {
     pub bar_1m_capacity: usize,
     /// Closed bars of a day kept per symbol; a power of two up to 2^24, default 16.
     pub bar_1d_capacity: usize,
+    /// When trading sessions begin by the feed's clock: seconds after midnight UTC, default 0;
+    /// `None`: when a feed says so, and else never.
+    pub session_start_s: Option<u32>,
     /// Upper bound for [`HubConfig::memory_bytes`], in bytes; default 2 GiB. Checked at start.
     pub memory_limit_bytes: u64,
 }
@@ -60,6 +63,7 @@ impl Default for HubConfig {
             bar_1s_capacity: 128,
             bar_1m_capacity: 256,
             bar_1d_capacity: 16,
+            session_start_s: Some(0),
             memory_limit_bytes: 2 << 30,
         }
     }
@@ -328,7 +332,7 @@ mod tests {
         // Two sets, in four allocations.
         let worker = size_of::<WorkerView>() as u64 + marks + 4 * 32;
         // 4,120 listings of 12 bytes, three times.
-        let publisher = 3 * 4_120 * 12 + marks + 3 * (24 + 32) + 352 + 6 * 32;
+        let publisher = 3 * 4_120 * 12 + marks + 3 * (24 + 32) + 376 + 6 * 32;
         assert_eq!(config.publisher_memory_bytes(), publisher);
         let symbols = 1_030 * (rings + bars + definitions + entry);
         // Four sets of which two allocations each.

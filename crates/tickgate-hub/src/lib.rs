@@ -101,6 +101,7 @@ impl Hub {
                 reason: Reason::Silent,
                 event_time_ns: ABSENT,
                 after_trade: 0,
+                session_date: 0,
             }),
             counters: Counters::default(),
             config,

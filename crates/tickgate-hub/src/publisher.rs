@@ -4,10 +4,11 @@
 use std::{hint::black_box, ops::Range, sync::Arc};
 
 use tickgate_protocol::{
+    date::date_of,
     definition::Definition,
     number::ABSENT,
     symbol::SymbolIndex,
-    tick::{Batch, Listing, Reason, Status, Tick, TickBody},
+    tick::{Batch, Listing, Reason, SessionStart, Status, Tick, TickBody},
 };
 
 use crate::{
@@ -40,6 +41,8 @@ pub struct Publisher {
     /// The feed's clock before the last batch and after it, [`ABSENT`] before it was told; within an
     /// epoch it never steps back.
     clock_ns: Range<i64>,
+    /// The trading session that the calendar says it is, counted in days; `None` before the clock.
+    session_day: Option<i64>,
     tally: Tally,
 }
 
@@ -72,12 +75,15 @@ impl Publisher {
             marks,
             parts,
             clock_ns: ABSENT..ABSENT,
+            session_day: None,
             tally: Tally::default(),
         }
     }
 
     /// Applies the batch in order: new epoch, listings, ticks, clock, which closes the bars whose
-    /// interval is over. Then sets the dirty bit of each touched symbol, once, and rings each
+    /// interval is over. Between the ticks of two days by the calendar
+    /// ([`crate::HubConfig::session_start_s`]) a new trading session begins. Then sets the dirty bit
+    /// of each touched symbol, once, and rings each
     /// doorbell, once.
     ///
     /// Invalid listings and ticks are refused and counted by [`Refusal`]; the rest goes on. Blocks
@@ -92,6 +98,7 @@ impl Publisher {
             self.begin_epoch();
             // A recording that is played again as it was recorded begins at its beginning.
             self.clock_ns = ABSENT..batch.clock_ns;
+            self.session_day = None;
         }
         for listing in &batch.listings {
             let route = self.list(listing);
@@ -103,7 +110,16 @@ impl Publisher {
                 self.routes.push(route.ok());
             }
         }
-        self.apply(&batch.ticks);
+        match self.next_session(batch.clock_ns) {
+            Some((start_ns, start)) => {
+                let first = batch.ticks.iter().position(|tick| tick.event_time_ns >= start_ns);
+                let (before, after) = batch.ticks.split_at(first.unwrap_or(batch.ticks.len()));
+                self.apply(before);
+                self.begin_sessions(start_ns, start);
+                self.apply(after);
+            }
+            None => self.apply(&batch.ticks),
+        }
         if passes_a_second {
             self.close_bars();
         }
@@ -126,6 +142,41 @@ impl Publisher {
             }
         }
         self.tell();
+    }
+
+    /// The trading session that the calendar begins between the clock before and this one: its
+    /// beginning and its date, which is that of the day on which it ends.
+    fn next_session(&mut self, clock_ns: i64) -> Option<(i64, SessionStart)> {
+        let start_s = i64::from(self.hub.config.session_start_s?);
+        if clock_ns == ABSENT {
+            return None;
+        }
+        let day = (seconds(clock_ns) - start_s).div_euclid(DAY_S);
+        let known = self.session_day.replace(day);
+        if known.is_none_or(|known| day <= known) {
+            self.session_day = known.max(Some(day));
+            return None;
+        }
+        let begins_s = day * DAY_S + start_s;
+        let session_date = date_of(begins_s + DAY_S - 1);
+        let start = SessionStart { session_date, previous_close: ABSENT };
+        Some((begins_s.saturating_mul(1_000_000_000), start))
+    }
+
+    /// Begins a session of every symbol of this feed.
+    fn begin_sessions(&mut self, start_ns: i64, start: SessionStart) {
+        let hub = &*self.hub;
+        let body = TickBody::Session(start);
+        let tick = Tick { symbol: 0, event_time_ns: start_ns, body };
+        for (number, shard) in hub.shards.iter().enumerate() {
+            let mut shard = shard.lock();
+            for route in self.routes.iter().flatten() {
+                if usize::from(route.shard) == number {
+                    let (marks, tally) = (&mut self.marks, &mut self.tally);
+                    apply(hub, &mut shard, Some(*route), &tick, marks, tally);
+                }
+            }
+        }
     }
 
     /// Closes the bars whose interval is over, of the lengths that the clock has passed the end of
@@ -283,6 +334,9 @@ impl Publisher {
     }
 }
 
+/// A day, in seconds.
+const DAY_S: i64 = 86_400;
+
 /// Whole seconds of a clock; of none, before all others.
 fn seconds(clock_ns: i64) -> i64 {
     clock_ns.div_euclid(1_000_000_000)
@@ -315,7 +369,7 @@ fn apply(
     match try_apply(hub, shard, route, tick, tally) {
         Ok((position, Some(event))) => {
             marks.dirty.insert(position);
-            if event == Event::Status {
+            if matches!(event, Event::Status | Event::Session) {
                 marks.status.insert(position);
             }
             tally.count(event);
@@ -354,7 +408,9 @@ fn redefinition(
     finest: Scale,
 ) -> Result<Definition, Refusal> {
     let old = symbol.definition();
-    let previous_close = if listing.previous_close == ABSENT {
+    // What was listed before its session began may be listed again after it.
+    let is_older = (1..old.session_date).contains(&listing.session_date);
+    let previous_close = if listing.previous_close == ABSENT || is_older {
         Scale::of(&old).to(finest).price(old.previous_close)?
     } else {
         scale.to(finest).price(listing.previous_close)?
@@ -362,11 +418,7 @@ fn redefinition(
     Ok(Definition {
         price_exponent: finest.price_exponent,
         size_exponent: finest.size_exponent,
-        session_date: if listing.session_date == 0 {
-            old.session_date
-        } else {
-            listing.session_date
-        },
+        session_date: listing.session_date.max(old.session_date),
         previous_close,
         ..(*old).clone()
     })
@@ -519,6 +571,74 @@ mod tests {
         publish(&mut publisher, &[trade(0, 1, 1), trade(1, 1, 1), trade(0, 2, 1)]);
         publish(&mut publisher, &[trade(0, 1, 1)]);
         assert_eq!(wakes.load(Relaxed), 1);
+    }
+
+    /// Volume, count, high, low and open, then the date and the close before.
+    fn session(hub: &Hub, name: &str) -> ([i64; 5], u32, i64) {
+        let symbol = hub.symbol(hub.lookup(name).expect("listed")).expect("there");
+        let fields = symbol.last().expect("idle").fields;
+        let definition = symbol.definition();
+        let figures = [2, 3, 4, 5, 6].map(|field| fields[field]);
+        (figures, definition.session_date, definition.previous_close)
+    }
+
+    #[test]
+    fn a_session_begins_once_between_the_ticks_of_two_days() {
+        const DAY_NS: i64 = DAY_S * 1_000_000_000;
+        let config = HubConfig {
+            shards: 2,
+            symbol_limit: 3,
+            session_start_s: Some(79_200),
+            ..HubConfig::default()
+        };
+        let hub = Hub::new(config, 1).unwrap();
+        let mut publisher = hub.publisher();
+        list(&mut publisher, &[listing("A", 0, 0), listing("B", 0, 0)]);
+        // Two hours before the midnight that ends 2024-08-08.
+        let start_ns = 19_944 * DAY_NS - 7_200_000_000_000;
+        let at = |price, seconds: i64| Tick {
+            event_time_ns: start_ns + seconds * 1_000_000_000,
+            ..trade(0, price, 1)
+        };
+        let mut publish = |ticks: &[Tick], seconds: i64| {
+            let clock_ns = start_ns + seconds * 1_000_000_000;
+            publisher.publish(&Batch { ticks: ticks.to_vec(), clock_ns, ..Batch::default() });
+        };
+        publish(&[at(50, -20), at(70, -10)], -10);
+        assert_eq!(session(&hub, "A"), ([2, 2, 70, 50, 50], 0, ABSENT));
+        publish(&[at(60, -1), at(55, 0), at(56, 1)], 1);
+        assert_eq!(session(&hub, "A"), ([2, 2, 56, 55, 55], 20_240_809, 60));
+        assert_eq!(session(&hub, "B"), ([ABSENT; 5], 20_240_809, ABSENT), "it never traded");
+        // The clock goes on within the day, then over the next two.
+        publish(&[], 70_000);
+        assert_eq!(session(&hub, "A").1, 20_240_809);
+        publish(&[], 2 * 86_400);
+        assert_eq!(session(&hub, "A"), ([0, 0, ABSENT, ABSENT, ABSENT], 20_240_811, 56));
+        assert_eq!(hub.stats().sessions, 4);
+        let symbol = hub.symbol(hub.lookup("A").unwrap()).unwrap();
+        assert_eq!((symbol.status_sequence(), symbol.definition().status_sequence), (2, 2));
+    }
+
+    #[test]
+    fn without_a_calendar_a_session_begins_when_the_feed_says_so() {
+        let config = HubConfig { symbol_limit: 3, session_start_s: None, ..HubConfig::default() };
+        let hub = Hub::new(config, 1).unwrap();
+        let mut publisher = hub.publisher();
+        list(&mut publisher, &[listing("A", 0, 0)]);
+        let mut publish = |ticks: Vec<Tick>, clock_ns| {
+            publisher.publish(&Batch { ticks, clock_ns, ..Batch::default() });
+        };
+        let start = |session_date, previous_close| {
+            let body = TickBody::Session(SessionStart { session_date, previous_close });
+            Tick { symbol: 0, event_time_ns: 0, body }
+        };
+        publish(vec![trade(0, 50, 3)], 0);
+        publish(vec![], 3 * DAY_S * 1_000_000_000);
+        assert_eq!(session(&hub, "A"), ([3, 1, 50, 50, 50], 0, ABSENT));
+        publish(vec![start(20_240_809, 49), trade(0, 51, 2)], 0);
+        assert_eq!(session(&hub, "A"), ([2, 1, 51, 51, 51], 20_240_809, 49));
+        publish(vec![start(20_240_809, 48), start(20_240_808, 47)], 0);
+        assert_eq!(session(&hub, "A"), ([2, 1, 51, 51, 51], 20_240_809, 49), "it has begun");
     }
 
     #[test]

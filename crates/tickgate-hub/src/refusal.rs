@@ -116,6 +116,10 @@ pub(crate) fn check_tick(body: &TickBody) -> Result<(), Refusal> {
             Status::Trading | Status::Halted | Status::Closed | Status::Delisted => Ok(()),
             Status::Live | Status::Stale => Err(Refusal::Status),
         },
+        TickBody::Session(start) => match number::is_valid(start.previous_close) {
+            true => Ok(()),
+            false => Err(Refusal::PreviousClose),
+        },
     }
 }
 
@@ -197,6 +201,10 @@ mod tests {
             TickBody::Trade(Trade { price: -1, flags: TRADE_FLAGS, trade_id: LIMIT, ..TRADE }),
             TickBody::Correction(CORRECTION),
             TickBody::Status(status),
+            TickBody::Session(tickgate_protocol::tick::SessionStart {
+                session_date: 0,
+                previous_close: ABSENT,
+            }),
         ] {
             assert_eq!(check_tick(&body), Ok(()), "{body:?}");
         }

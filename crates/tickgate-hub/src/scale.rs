@@ -3,7 +3,7 @@
 use tickgate_protocol::{
     definition::Definition,
     number::{ABSENT, LIMIT},
-    tick::{Correction, Quote, TickBody, Trade},
+    tick::{Correction, Quote, SessionStart, TickBody, Trade},
 };
 
 use crate::refusal::Refusal;
@@ -86,6 +86,10 @@ impl Shift {
                 ..correction
             }),
             TickBody::Status(change) => TickBody::Status(change),
+            TickBody::Session(start) => TickBody::Session(SessionStart {
+                previous_close: self.price(start.previous_close)?,
+                ..start
+            }),
         })
     }
 }

@@ -7,7 +7,10 @@ use tickgate_protocol::{
     definition::Definition,
     entry::{last_field, quote_field, trade_flag},
     number::{ABSENT, LIMIT},
-    tick::{Correction, CorrectionKind, Quote, Reason, Status, StatusChange, TickBody, Trade},
+    tick::{
+        Correction, CorrectionKind, Quote, Reason, SessionStart, Status, StatusChange, TickBody,
+        Trade,
+    },
 };
 
 use crate::{
@@ -89,6 +92,7 @@ impl Shard {
                 self.apply_correction(symbol, event_time_ns, correction, tally).map(Some)
             }
             TickBody::Status(change) => self.apply_status(symbol, event_time_ns, *change),
+            TickBody::Session(start) => self.begin_session(symbol, event_time_ns, *start),
         }
     }
 
@@ -116,6 +120,7 @@ impl Shard {
         if head.sequence > 0 {
             symbol.head.write(TapeHead { volume: 0, ..head });
             symbol.epoch_tape.store(head.sequence, Ordering::Release);
+            symbol.session_tape.store(head.sequence, Ordering::Relaxed);
         }
         if current_status(symbol).status != Status::Trading {
             let trading = StatusChange { status: Status::Trading, reason: Reason::None };
@@ -261,9 +266,13 @@ impl Shard {
             .get()
             .and_then(|tape| find_trade(tape, correction.trade_id, oldest, head.sequence));
         let holds = found.map(|found| holds_now(symbol, found)).transpose()?;
-        let fields = match holds {
-            Some((_, size)) => figures::correct(last.fields, size, correction)?,
-            None => last.fields,
+        let session_start = symbol.session_tape.load(Ordering::Relaxed);
+        let fields = match (found, holds) {
+            (Some(found), Some((_, size))) if found.sequence > session_start => {
+                figures::correct(last.fields, size, correction)?
+            }
+            // Of an earlier session, or not to be found.
+            _ => last.fields,
         };
         let Correction { what, price, size, .. } = *correction;
         let corrects = found.map_or(ABSENT, |found| found.sequence as i64);
@@ -311,17 +320,62 @@ impl Shard {
         if current.sequence >= SEQUENCE_LIMIT {
             return Err(Refusal::SequenceLimit);
         }
-        let sequence = current.sequence + 1;
-        let after_trade = symbol.tape_sequence();
-        let record = StatusRecord { sequence, status, reason, event_time_ns, after_trade };
+        let record = StatusRecord { status, reason, event_time_ns, session_date: 0, ..current };
+        self.publish_status(symbol, record);
+        Ok(Some(Event::Status))
+    }
+
+    /// Begins a trading session, unless it has begun: first the definition, then the record that
+    /// announces it, then the figures, which begin anew. The last price stays.
+    fn begin_session(
+        &mut self,
+        symbol: &SymbolState,
+        event_time_ns: i64,
+        start: SessionStart,
+    ) -> Result<Option<Event>, Refusal> {
+        use last_field::{HIGH, LOW, OPEN, PRICE, TRADE_COUNT, VOLUME};
+        let SessionStart { session_date, previous_close } = start;
+        if session_date <= symbol.definition().session_date {
+            return Ok(None);
+        }
+        let id = symbol.id();
+        let (current, mut last) = (current_status(symbol), symbol.last.own(id));
+        if current.sequence.max(last.sequence) >= SEQUENCE_LIMIT {
+            return Err(Refusal::SequenceLimit);
+        }
+        symbol.restate(|definition| {
+            let known = [previous_close, last.fields[PRICE], definition.previous_close];
+            let close = known.into_iter().find(|price| *price != ABSENT);
+            definition.previous_close = close.unwrap_or(ABSENT);
+            definition.session_date = session_date;
+        });
+        self.publish_status(symbol, StatusRecord { event_time_ns, session_date, ..current });
+        let head = symbol.head.own(id);
+        if head.sequence > 0 {
+            symbol.head.write(TapeHead { volume: 0, ..head });
+            symbol.session_tape.store(head.sequence, Ordering::Relaxed);
+        }
+        if last.sequence > 0 {
+            let mut fields = last.fields;
+            (fields[VOLUME], fields[TRADE_COUNT]) = (0, 0);
+            (fields[HIGH], fields[LOW], fields[OPEN]) = (ABSENT, ABSENT, ABSENT);
+            last.advance(event_time_ns, fields);
+            symbol.last.write(&last);
+        }
+        Ok(Some(Event::Session))
+    }
+
+    /// Publishes a record as the next one: first the record, then the head that announces it.
+    fn publish_status(&mut self, symbol: &SymbolState, record: StatusRecord) {
+        let sequence = record.sequence + 1;
+        let record = StatusRecord { sequence, after_trade: symbol.tape_sequence(), ..record };
         let tape = symbol.statuses.get_or_init(|| Box::new(Ring::new(self.status_capacity)));
         status::write(tape, &record);
         symbol.status_head.store(sequence, Ordering::Release);
         symbol.restate(|definition| {
-            definition.status = status;
+            definition.status = record.status;
             definition.status_sequence = sequence;
         });
-        Ok(Some(Event::Status))
     }
 }
 

@@ -15,6 +15,8 @@ pub struct HubStats {
     pub corrections: u64,
     /// Status changes of symbols; repetitions of what holds already are not counted.
     pub statuses: u64,
+    /// Trading sessions begun, of each symbol; repetitions are not counted.
+    pub sessions: u64,
     /// Bars closed by the feed's clock.
     pub bars_closed: u64,
     /// Changes of closed bars by late trades, cancels and corrections.
@@ -41,6 +43,7 @@ pub(crate) enum Event {
     Trade,
     Correction,
     Status,
+    Session,
     BarClosed,
     BarRevised,
     TradeUnplaced,
@@ -99,6 +102,7 @@ impl Counters {
             trades: event(Event::Trade),
             corrections: event(Event::Correction),
             statuses: event(Event::Status),
+            sessions: event(Event::Session),
             bars_closed: event(Event::BarClosed),
             bars_revised: event(Event::BarRevised),
             trades_unplaced: event(Event::TradeUnplaced),

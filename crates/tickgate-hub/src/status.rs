@@ -1,5 +1,5 @@
-//! Status changes in order: a small tape of its own, since sampling would miss a halt and a
-//! resumption between two flushes.
+//! Status changes and beginnings of sessions in order: a small tape of its own, since sampling would
+//! miss a halt and a resumption between two flushes.
 //!
 //! A ring of [`crate::HubConfig::status_capacity`] records, allocated at the first change. When
 //! full, the oldest is overwritten; a reader that was lapped sends the current status instead.
@@ -25,6 +25,9 @@ pub struct StatusRecord {
     pub event_time_ns: i64,
     /// The tape's head when the status changed: trades up to here come first. 0 for the feed's.
     pub after_trade: u64,
+    /// A trading session of this date (YYYYMMDD) begins, and the status is as it was; 0 where only
+    /// the status changed.
+    pub session_date: u32,
 }
 
 impl StatusRecord {
@@ -35,6 +38,7 @@ impl StatusRecord {
         reason: Reason::None,
         event_time_ns: ABSENT,
         after_trade: 0,
+        session_date: 0,
     };
 }
 
@@ -49,7 +53,7 @@ pub enum StatusRead {
     NotYet,
 }
 
-/// Words of a record: event time, `after_trade`, status | reason.
+/// Words of a record: event time, `after_trade`, status | reason | session date.
 const WORDS: usize = 3;
 
 /// The ring of one symbol.
@@ -57,7 +61,9 @@ pub(crate) type StatusTape = Ring<WORDS>;
 
 /// Writes `record` at its sequence. One writer at a time.
 pub(crate) fn write(tape: &StatusTape, record: &StatusRecord) {
-    let packed = u64::from(record.status as u8) | u64::from(record.reason as u8) << 8;
+    let packed = u64::from(record.status as u8)
+        | u64::from(record.reason as u8) << 8
+        | u64::from(record.session_date) << 32;
     tape.write(record.sequence, &[record.event_time_ns as u64, record.after_trade, packed]);
 }
 
@@ -75,6 +81,7 @@ pub(crate) fn read(tape: &StatusTape, sequence: u64) -> StatusRead {
         reason: Reason::from_code((packed >> 8) as u8).unwrap_or(Reason::None),
         event_time_ns: event_time_ns as i64,
         after_trade,
+        session_date: (packed >> 32) as u32,
     })
 }
 
@@ -89,8 +96,15 @@ mod tests {
         for status in Status::ALL {
             for reason in Reason::ALL {
                 sequence += 1;
-                let record =
-                    StatusRecord { sequence, status, reason, event_time_ns: -3, after_trade: 8 };
+                let (event_time_ns, after_trade, session_date) = (-3, 8, 20_240_808);
+                let record = StatusRecord {
+                    sequence,
+                    status,
+                    reason,
+                    event_time_ns,
+                    after_trade,
+                    session_date,
+                };
                 write(&tape, &record);
                 assert_eq!(read(&tape, sequence), StatusRead::Record(record));
             }

@@ -35,6 +35,8 @@ pub struct SymbolState {
     pub(crate) last: LastCell,
     /// The tape's head when the epoch began.
     pub(crate) epoch_tape: AtomicU64,
+    /// The tape's head when the trading session began, for the writer.
+    pub(crate) session_tape: AtomicU64,
     pub(crate) tape: OnceLock<Box<Tape>>,
     pub(crate) statuses: OnceLock<Box<StatusTape>>,
     pub(crate) bars: OnceLock<Box<Bars>>,
@@ -55,6 +57,7 @@ impl SymbolState {
             head: HeadCell::new(),
             identity: AtomicU64::new(0),
             epoch_tape: AtomicU64::new(0),
+            session_tape: AtomicU64::new(0),
             status_head: AtomicU64::new(0),
             tape: OnceLock::new(),
             statuses: OnceLock::new(),

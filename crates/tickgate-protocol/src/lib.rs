@@ -2,7 +2,7 @@
 //!
 //! No I/O, no async, no clock. Read in this order:
 //!
-//! - [`number`], [`symbol`], [`channel`], [`bar`]: the words everything else is made of;
+//! - [`number`], [`symbol`], [`channel`], [`bar`], [`date`]: the words everything else is made of;
 //! - [`tick`]: what a feed hands to the hub;
 //! - [`definition`], [`entry`]: what a data frame carries;
 //! - [`command`], [`reply`], [`close`]: the rest of the conversation;
@@ -16,6 +16,8 @@ pub mod symbol;
 pub mod channel;
 
 pub mod bar;
+
+pub mod date;
 
 pub mod tick;
 

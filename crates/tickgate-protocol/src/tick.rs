@@ -45,6 +45,8 @@ pub enum TickBody {
     Correction(Correction),
     /// A halt, resumption, close or delisting.
     Status(StatusChange),
+    /// A new trading session begins.
+    Session(SessionStart),
 }
 
 /// Best bid and offer. A missing side has [`ABSENT`] as price and size.
@@ -105,6 +107,16 @@ pub struct StatusChange {
     pub status: Status,
     /// Why, where the feed says.
     pub reason: Reason,
+}
+
+/// A new trading session of a symbol: its figures begin anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionStart {
+    /// Its date, YYYYMMDD. One that is not after the symbol's current one changes nothing, so that
+    /// a feed may say so more than once.
+    pub session_date: u32,
+    /// Closing price of the session before, scaled; [`ABSENT`]: the last price is taken for it.
+    pub previous_close: i64,
 }
 
 /// Trading status of a symbol, or liveness of a feed. The discriminant is the wire's integer.

@@ -427,6 +427,7 @@ fn known_status(symbol: &SymbolState, sequence: u32) -> Result<tickgate_hub::Sta
             reason: Reason::None,
             event_time_ns: ABSENT,
             after_trade: 0,
+            session_date: 0,
         });
     }
     match symbol.status_read(u64::from(sequence)) {

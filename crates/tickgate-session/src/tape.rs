@@ -4,6 +4,7 @@
 use tickgate_hub::{Busy, StatusRead, StatusRecord, SymbolState, TapeRead};
 use tickgate_protocol::{
     channel::Channel,
+    definition::Definition,
     entry::{CorrectionEntry, Entry, LostEntry, LostOrigin, TradeEntry},
     number::ABSENT,
 };
@@ -141,7 +142,13 @@ impl Sampler<'_> {
         status: &StatusRecord,
     ) -> Sampled {
         let start = self.frame.checkpoint();
-        let entry = status_entry(Some(member.id), status, self.sent_at_us);
+        let entry = match status.session_date {
+            0 => status_entry(Some(member.id), status, self.sent_at_us),
+            _ => match self.session_entry(member, symbol, status) {
+                Ok(entry) => entry,
+                Err(Busy) => return self.busy(),
+            },
+        };
         self.frame
             .entry(&entry, definition_for(self.frame.dialect(), symbol, member.id).as_deref());
         if !self.frame.keep(start) {
@@ -149,8 +156,29 @@ impl Sampler<'_> {
         }
         self.oldest_us = self.oldest_us.max(age_us(self.sent_at_us, status.event_time_ns));
         member.status_cursor = status.sequence as u32;
-        self.stats.statuses += 1;
+        // A definition is counted with none of the entries.
+        self.stats.statuses += u64::from(matches!(entry, Entry::Status(_)));
         Sampled::Done
+    }
+
+    /// A new trading session: the definition once more, with its date and the close before it.
+    fn session_entry(
+        &self,
+        member: &Subscription,
+        symbol: &SymbolState,
+        status: &StatusRecord,
+    ) -> Result<Entry, Busy> {
+        // While a finer scale waits to be told, the old id can no longer be defined truly; it is
+        // told with the new one.
+        let definition = symbol.definition();
+        if definition.id != member.id {
+            return Ok(status_entry(Some(member.id), status, self.sent_at_us));
+        }
+        Ok(Entry::Definition(Definition {
+            status: status.status,
+            status_sequence: status.sequence,
+            ..Definition::clone(&definition)
+        }))
     }
 
     fn trade(

@@ -67,6 +67,7 @@ pub(crate) fn figures(totals: &Totals, now: Moment) -> Vec<Figure> {
         ("trade", stats.trades),
         ("correction", stats.corrections),
         ("status", stats.statuses),
+        ("session", stats.sessions),
     ];
     figures.extend(kinds.map(|(kind, count)| Figure {
         label: Some(("kind", kind)),

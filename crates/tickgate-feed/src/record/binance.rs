@@ -99,7 +99,7 @@ impl<W: Write> BinanceRecorder<W> {
                     size(traded),
                 )
             }
-            TickBody::Correction(_) | TickBody::Status(_) => {
+            TickBody::Correction(_) | TickBody::Status(_) | TickBody::Session(_) => {
                 self.left_out += 1;
                 Ok(())
             }

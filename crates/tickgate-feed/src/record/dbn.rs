@@ -140,7 +140,7 @@ impl<W: Write> DbnRecorder<W> {
                 };
                 encoded.map_err(io::Error::other)
             }
-            TickBody::Correction(_) | TickBody::Status(_) => {
+            TickBody::Correction(_) | TickBody::Status(_) | TickBody::Session(_) => {
                 self.left_out += 1;
                 Ok(())
             }

@@ -14,7 +14,10 @@ mod zipf;
 
 pub use config::SimulatedConfig;
 
-use tickgate_protocol::tick::{Batch, Listing, Tick};
+use tickgate_protocol::{
+    date::date_of,
+    tick::{Batch, Listing, Tick},
+};
 
 use crate::{
     error::FeedError,
@@ -63,7 +66,8 @@ impl SimulatedMarket {
     fn begin(&mut self, now_ns: i64) -> Vec<Listing> {
         let start_ns = self.config.start_time_ns.unwrap_or(now_ns);
         self.timeline = Timeline::new(start_ns, now_ns);
-        let mut listings: Vec<Listing> = self.market.listings(date(start_ns)).collect();
+        let mut listings: Vec<Listing> =
+            self.market.listings(date_of(start_ns.div_euclid(1_000_000_000))).collect();
         listings.reverse();
         listings
     }
@@ -113,41 +117,5 @@ impl Feed for SimulatedMarket {
 
     fn take_warnings(&mut self) -> Vec<String> {
         self.warnings.take()
-    }
-}
-
-/// The UTC date of a Unix time as YYYYMMDD, in the proleptic Gregorian calendar.
-///
-/// Days are counted from 1 March of year 0, so that the leap day ends a year; a 400-year era has
-/// 146,097 days, and the months from March on follow the pattern (153 m + 2) / 5.
-fn date(unix_ns: i64) -> u32 {
-    const DAYS_TO_1970: i64 = 719_468;
-    let days = unix_ns.div_euclid(86_400_000_000_000) + DAYS_TO_1970;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    u32::try_from(year * 10_000 + month * 100 + day).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_of_known_days() {
-        for (seconds, expected) in [
-            (0i64, 19_700_101),
-            (951_782_400, 20_000_229),
-            (1_723_161_253, 20_240_808),
-            (1_735_689_599, 20_241_231),
-            (-1, 19_691_231),
-        ] {
-            assert_eq!(date(seconds * 1_000_000_000), expected, "{seconds}");
-        }
     }
 }

@@ -63,6 +63,7 @@ fn hub(page: &mut Page, figures: &Figures<'_>) -> Result<(), Error> {
         ("trade", hub.trades),
         ("correction", hub.corrections),
         ("status", hub.statuses),
+        ("session", hub.sessions),
     ];
     page.counters("tickgate_ticks_total", "Ticks applied", "kind", kinds)?;
     let refused = hub.refused.iter().copied();
@@ -196,6 +197,7 @@ mod tests {
         let worker = WorkerFigures { stats, held, busy: Duration::from_millis(1_500) };
         let hub = HubStats { quotes: 7, refused: vec![("bad_price", 1)], ..HubStats::default() };
         let feed = StatusRecord {
+            session_date: 0,
             sequence: 4,
             status: Status::Live,
             reason: Reason::None,

@@ -24,8 +24,8 @@ use tickgate_protocol::{
     number::{ABSENT, LIMIT},
     symbol::SymbolIndex,
     tick::{
-        Batch, Correction, CorrectionKind, Listing, Quote, Reason, Status, StatusChange, Tick,
-        TickBody, Trade,
+        Batch, Correction, CorrectionKind, Listing, Quote, Reason, SessionStart, Status,
+        StatusChange, Tick, TickBody, Trade,
     },
 };
 
@@ -158,7 +158,7 @@ impl Run {
             true => (ABSENT, ABSENT),
             false => (small(rng), rng.random_range(0..=2)),
         };
-        let body = match rng.random_range(0..20) {
+        let body = match rng.random_range(0..21) {
             0..=8 => {
                 let ((bid_price, bid_size), (ask_price, ask_size)) = (side(rng), side(rng));
                 let suspect = rng.random_ratio(1, 9);
@@ -183,6 +183,12 @@ impl Run {
                         Correction { trade_id, what: CorrectionKind::Cancel, price, size }
                     }
                 })
+            }
+            18 => {
+                let session_date = rng.random_range(0..5);
+                let unknown = rng.random_ratio(1, 2);
+                let previous_close = if unknown { ABSENT } else { small(rng) };
+                TickBody::Session(SessionStart { session_date, previous_close })
             }
             _ => {
                 let status = Status::ALL[rng.random_range(0..4)];
@@ -215,6 +221,10 @@ impl Run {
                 model.correction(time, Correction { price, size, ..c }, TAPE);
             }
             TickBody::Status(change) => return model.status(time, change),
+            TickBody::Session(start) => {
+                let previous_close = price(start.previous_close);
+                return model.begin_session(time, SessionStart { previous_close, ..start });
+            }
         }
         true
     }
@@ -242,6 +252,8 @@ impl Run {
             assert_eq!((definition.id, symbol.id()), (model.id, model.id));
             assert_eq!(definition.price_exponent, model.price_exponent);
             assert_eq!(definition.size_exponent, model.size_exponent);
+            assert_eq!(definition.session_date, model.session_date);
+            assert_eq!(definition.previous_close, model.previous_close);
             check_state(&mut self.rng, symbol.quote().unwrap(), &model.quotes, model.id);
             check_state(&mut self.rng, symbol.last().unwrap(), &model.lasts, model.id);
             assert_eq!(symbol.quote_sequence(), model.quotes.len() as u64);
@@ -311,7 +323,8 @@ fn check_statuses(symbol: &SymbolState, model: &Model) {
         } else if asked > head {
             StatusRead::NotYet
         } else {
-            let (status, reason, event_time_ns, after_trade) = model.statuses[asked as usize - 1];
+            let (status, reason, event_time_ns, after_trade, session_date) =
+                model.statuses[asked as usize - 1];
             let sequence = asked;
             StatusRead::Record(StatusRecord {
                 sequence,
@@ -319,6 +332,7 @@ fn check_statuses(symbol: &SymbolState, model: &Model) {
                 reason,
                 event_time_ns,
                 after_trade,
+                session_date,
             })
         };
         assert_eq!(symbol.status_read(asked), expected);

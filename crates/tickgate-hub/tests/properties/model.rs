@@ -4,7 +4,7 @@
 use tickgate_hub::TapeRead;
 use tickgate_protocol::{
     number::ABSENT,
-    tick::{Correction, CorrectionKind, Quote, Reason, Status, StatusChange, Trade},
+    tick::{Correction, CorrectionKind, Quote, Reason, SessionStart, Status, StatusChange, Trade},
 };
 
 /// A state a channel went through.
@@ -26,9 +26,14 @@ pub(crate) struct Model {
     pub(crate) quotes: Vec<Past<5>>,
     pub(crate) lasts: Vec<Past<8>>,
     pub(crate) tape: Vec<TapeRead>,
-    pub(crate) statuses: Vec<(Status, Reason, i64, u64)>,
+    /// Status, reason, venue's time, tape head, and the date of a session that begins.
+    pub(crate) statuses: Vec<(Status, Reason, i64, u64, u32)>,
     /// Tape records before the epoch.
     pub(crate) epoch_start: usize,
+    /// Tape records before the session, where one began in this epoch.
+    session_start: Option<usize>,
+    pub(crate) session_date: u32,
+    pub(crate) previous_close: i64,
 }
 
 impl Model {
@@ -43,6 +48,9 @@ impl Model {
             tape: Vec::new(),
             statuses: Vec::new(),
             epoch_start: 0,
+            session_start: None,
+            session_date: 0,
+            previous_close: ABSENT,
         }
     }
 
@@ -92,13 +100,34 @@ impl Model {
         let StatusChange { status, reason } = change;
         let current = self.current_status();
         if current != (status, reason) {
-            self.statuses.push((status, reason, event_time_ns, self.tape.len() as u64));
+            self.statuses.push((status, reason, event_time_ns, self.tape.len() as u64, 0));
         }
         current != (status, reason)
     }
 
+    /// True when it said something new.
+    pub(crate) fn begin_session(&mut self, event_time_ns: i64, start: SessionStart) -> bool {
+        let SessionStart { session_date, previous_close } = start;
+        if session_date <= self.session_date {
+            return false;
+        }
+        self.session_date = session_date;
+        let (status, reason) = self.current_status();
+        let after_trade = self.tape.len() as u64;
+        self.statuses.push((status, reason, event_time_ns, after_trade, session_date));
+        let price = self.lasts.last().map_or(ABSENT, |last| last.fields[0]);
+        let closes = [previous_close, price, self.previous_close];
+        self.previous_close = closes.into_iter().find(|close| *close != ABSENT).unwrap_or(ABSENT);
+        self.session_start = Some(self.tape.len());
+        if !self.lasts.is_empty() {
+            self.push_last(event_time_ns);
+        }
+        true
+    }
+
     pub(crate) fn begin_epoch(&mut self) {
         self.epoch_start = self.tape.len();
+        self.session_start = None;
         let (id, event_time_ns) = (self.id, ABSENT);
         if !self.quotes.is_empty() {
             self.quotes.push(Past { id, event_time_ns, fields: [ABSENT; 5] });
@@ -117,6 +146,7 @@ impl Model {
         let size = self.size_exponent - size_exponent;
         (self.id, self.price_exponent, self.size_exponent) = (id, price_exponent, size_exponent);
         self.scales.push((id, size_exponent, price_exponent));
+        self.previous_close = finer(self.previous_close, price);
         if let Some(Past { event_time_ns, fields: [bp, bs, ap, az, flags], .. }) =
             self.quotes.last().copied()
         {
@@ -142,18 +172,20 @@ impl Model {
     }
 
     /// The session's figures at the current scale, from all trades and corrections since the epoch
-    /// began.
+    /// and the session began; the last price is that of any session of the epoch.
     fn session(&self) -> [i64; 8] {
-        let session = (self.epoch_start..).zip(&self.tape[self.epoch_start..]);
-        let trades: Vec<(usize, u32, Trade)> = session
+        let since_epoch = (self.epoch_start..).zip(&self.tape[self.epoch_start..]);
+        let all: Vec<(usize, u32, Trade)> = since_epoch
             .filter_map(|(position, record)| match record {
                 TapeRead::Trade { id, trade, .. } => Some((position, *id, *trade)),
                 _ => None,
             })
             .collect();
-        if trades.is_empty() {
+        if all.is_empty() && self.session_start.is_none() {
             return [ABSENT; 8];
         }
+        let start = self.session_start.unwrap_or(0);
+        let trades: Vec<_> = all.iter().filter(|trade| trade.0 >= start).collect();
         let (mut volume, mut count) = (0, 0);
         for (position, id, trade) in &trades {
             if let Some(size) = self.corrected_size(*position, *id, trade.size) {
@@ -164,18 +196,19 @@ impl Model {
         let price = |(_, id, trade): &(usize, u32, Trade)| {
             finer(trade.price, self.scale(*id).1 - self.price_exponent)
         };
-        let eligible: Vec<_> = trades.iter().filter(|(_, _, t)| t.flags & 1 == 0).collect();
-        let timely: Vec<_> = eligible.iter().filter(|(_, _, t)| t.flags & 2 == 0).collect();
+        let is_eligible = |(_, _, trade): &(usize, u32, Trade)| trade.flags & 1 == 0;
+        let is_timely = |(_, _, trade): &(usize, u32, Trade)| trade.flags & 3 == 0;
+        let eligible: Vec<_> = trades.iter().filter(|trade| is_eligible(trade)).collect();
         let or_absent = |value: Option<i64>| value.unwrap_or(ABSENT);
-        let last = timely.last();
+        let last = all.iter().rfind(|trade| is_timely(trade));
         [
-            or_absent(last.map(|t| price(t))),
+            or_absent(last.map(price)),
             or_absent(last.map(|t| finer(t.2.size, self.scale(t.1).0 - self.size_exponent))),
             volume,
             count,
             or_absent(eligible.iter().map(|t| price(t)).max()),
             or_absent(eligible.iter().map(|t| price(t)).min()),
-            or_absent(timely.first().map(|t| price(t))),
+            or_absent(trades.iter().find(|trade| is_timely(trade)).map(|t| price(t))),
             or_absent(last.map(|t| t.2.flags.into())),
         ]
     }

@@ -93,6 +93,8 @@ impl Loaded {
         self.range("feed.pace_us", config.feed.pace_us, 50, 100_000)?;
         settings.engine.check().map_err(|error| self.engine_error(&error))?;
         // Making a hub checks its rules and allocates little; the one that runs is made later.
+        let start_s = u64::from(self.config.hub.session_start_s);
+        self.range("hub.session_start_s", start_s, 0, 86_400)?;
         Hub::new(settings.hub.clone(), 1).map_err(|error| self.hub_error(&error))?;
         Ok(settings)
     }
@@ -305,6 +307,7 @@ fn hub(config: &Config) -> HubConfig {
         bar_1s_capacity: hub.bar_1s_capacity,
         bar_1m_capacity: hub.bar_1m_capacity,
         bar_1d_capacity: hub.bar_1d_capacity,
+        session_start_s: (hub.session_start_s < 86_400).then_some(hub.session_start_s),
         memory_limit_bytes: hub.memory_limit_bytes,
     }
 }
@@ -381,6 +384,7 @@ mod tests {
                 "limits.frame_limit_bytes = 70000: must be 2048 to 65535",
             ),
             ("session.flush_tick_ms", "0", "session.flush_tick_ms = 0: must be 1 ms to 100 ms"),
+            ("hub.session_start_s", "86401", "hub.session_start_s = 86401: must be 0 to 86400"),
             ("hub.tape_capacity", "1000", "hub.tape_capacity = 1000: must be a power of two"),
             (
                 "feed.simulated.ticks_per_second",

@@ -130,6 +130,7 @@ pub(crate) struct HubSection {
     pub(crate) bar_1s_capacity: usize,
     pub(crate) bar_1m_capacity: usize,
     pub(crate) bar_1d_capacity: usize,
+    pub(crate) session_start_s: u32,
     pub(crate) memory_limit_bytes: u64,
 }
 
@@ -143,6 +144,7 @@ impl Default for HubSection {
             bar_1s_capacity: 128,
             bar_1m_capacity: 256,
             bar_1d_capacity: 16,
+            session_start_s: 0,
             memory_limit_bytes: 2 << 30,
         }
     }

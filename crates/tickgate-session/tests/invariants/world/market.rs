@@ -6,8 +6,8 @@ use tickgate_hub::Publisher;
 use tickgate_protocol::{
     number::ABSENT,
     tick::{
-        Batch, Correction, CorrectionKind, Listing, Quote, Reason, Status, StatusChange, Tick,
-        TickBody, Trade,
+        Batch, Correction, CorrectionKind, Listing, Quote, Reason, SessionStart, Status,
+        StatusChange, Tick, TickBody, Trade,
     },
 };
 
@@ -25,6 +25,10 @@ struct Symbol {
     epoch_tape: u64,
     status_sequence: u64,
     status: (i64, i64),
+    session_date: u32,
+    previous_close: Option<i64>,
+    /// Trades up to this sequence belong to earlier sessions.
+    session_tape: u64,
     /// Venue's times of the newest states.
     quote_event_ns: Option<i64>,
     last_event_ns: Option<i64>,
@@ -91,6 +95,9 @@ impl Market {
             epoch_tape: 0,
             status_sequence: 0,
             status: (1, 0),
+            session_date: 20_240_808,
+            previous_close: None,
+            session_tape: 0,
             quote_event_ns: None,
             last_event_ns: None,
             last: [None; 8],
@@ -134,6 +141,7 @@ impl Market {
         for (at, by) in [(0, price), (1, size), (2, size), (4, price), (5, price), (6, price)] {
             scale(&mut symbol.last[at], by);
         }
+        scale(&mut symbol.previous_close, price);
         for trade in &mut symbol.trades {
             scale(&mut trade.2, size);
         }
@@ -263,7 +271,13 @@ impl Market {
                 let trade_id = if rng.random_bool(0.9) { self.next_trade_id } else { ABSENT };
                 TickBody::Trade(Trade { price, size, flags: rng.random_range(0..16), trade_id })
             }
-            94..97 => {
+            94 => {
+                // Now and then one that has begun already.
+                let session_date = self.symbols[number].session_date + rng.random_range(0..3);
+                let previous_close = if rng.random_bool(0.5) { ABSENT } else { price };
+                TickBody::Session(SessionStart { session_date, previous_close })
+            }
+            95..97 => {
                 let trades = &self.symbols[number].trades;
                 let known = trades.get(rng.random_range(0..trades.len().max(1)));
                 let trade_id = known.map_or(-7, |trade| trade.0);
@@ -325,6 +339,11 @@ impl Market {
                     symbol.tell_status(now_us, event_ns, truth);
                 }
             }
+            TickBody::Session(start) if start.session_date > symbol.session_date => {
+                symbol.begin_session(now_us, event_ns, start, truth);
+                self.tell_definition(now_us, number, truth);
+            }
+            TickBody::Session(_) => {}
         }
     }
 
@@ -337,8 +356,8 @@ impl Market {
                 name: symbol.name.clone(),
                 price_exponent: symbol.exponents.0.into(),
                 size_exponent: symbol.exponents.1.into(),
-                session_date: Some(20_240_808),
-                previous_close: None,
+                session_date: Some(symbol.session_date.into()),
+                previous_close: symbol.previous_close,
                 status: 1,
                 status_sequence: 0,
             },
@@ -388,7 +407,9 @@ impl Symbol {
         let mut corrects = None;
         if let Some(trade) = self.trades.iter_mut().rev().find(|t| t.0 == correction.trade_id) {
             corrects = Some(trade.1 as i64);
-            let [_, _, volume, count, ..] = &mut self.last;
+            let (mut earlier, is_ours) = (self.last, trade.1 > self.session_tape);
+            let last = if is_ours { &mut self.last } else { &mut earlier };
+            let [_, _, volume, count, ..] = last;
             if let Some(size) = trade.2 {
                 match correction.what {
                     CorrectionKind::Cancel => {
@@ -413,6 +434,29 @@ impl Symbol {
         let volume = self.last[2].unwrap_or(0);
         truth.trade(now_us, &self.name, self.tape_sequence, event_ns, event, volume);
         if self.last != before {
+            self.last_sequence += 1;
+            self.tell_last(now_us, event_ns, truth);
+        }
+    }
+
+    /// Volume, count, high, low and open begin anew; the last price stays.
+    fn begin_session(
+        &mut self,
+        now_us: u64,
+        event_ns: Option<i64>,
+        start: SessionStart,
+        truth: &mut Truth,
+    ) {
+        self.session_date = start.session_date;
+        self.previous_close =
+            present(start.previous_close).or(self.last[0]).or(self.previous_close);
+        self.status_sequence += 1;
+        self.tell_status(now_us, event_ns, truth);
+        self.session_tape = self.tape_sequence;
+        truth.session(now_us, &self.name);
+        if self.last_sequence > 0 {
+            (self.last[2], self.last[3]) = (Some(0), Some(0));
+            (self.last[4], self.last[5], self.last[6]) = (None, None, None);
             self.last_sequence += 1;
             self.tell_last(now_us, event_ns, truth);
         }
