@@ -7,11 +7,7 @@
 use std::collections::BTreeMap;
 
 use tickgate_protocol::{
-    bar::BarInterval,
-    entry::trade_flag,
-    number::ABSENT,
-    symbol::WireId,
-    tick::{CorrectionKind, Trade},
+    bar::BarInterval, entry::trade_flag, number::ABSENT, symbol::WireId, tick::CorrectionKind,
 };
 
 use crate::{
@@ -20,7 +16,7 @@ use crate::{
     scale::Scale,
     series::{Closing, Folded, Series, Since},
     symbol::SymbolState,
-    tape::TapeRead,
+    tape::{self, TapeBody, TapeRecord},
 };
 
 /// How many closed bars are kept of each symbol; each a power of two.
@@ -96,7 +92,9 @@ pub struct BarsSince {
 pub(crate) struct Changes {
     /// Bars changed after they were closed.
     pub(crate) revised: u32,
-    /// True when it is missing in one of the bars that clients can ask for.
+    /// The lengths ([`LENGTHS_S`]) whose bar has the trade, a bit each.
+    pub(crate) in_bars: u8,
+    /// True when one of them has not.
     pub(crate) unplaced: bool,
 }
 
@@ -125,20 +123,30 @@ impl Bars {
     pub(crate) fn fold(&self, symbol: &SymbolState, fill: &Fill, clock_ns: i64) -> Changes {
         let (id, scale) = symbol.identity();
         let mut changes = Changes::default();
-        for series in &self.levels {
+        for (level, series) in self.levels.iter().enumerate() {
             let place = |bar: &Bar| at_scale(symbol, bar, id, scale);
             match series.fold(fill, clock_ns, place, id) {
-                Folded::Open => {}
-                Folded::Revised => changes.revised += 1,
+                Folded::Open => changes.in_bars |= 1 << level,
+                Folded::Revised => {
+                    changes.in_bars |= 1 << level;
+                    changes.revised += 1;
+                }
                 Folded::Unplaced => changes.unplaced = true,
             }
         }
         changes
     }
 
-    /// Writer: a trade was cancelled (`new` is `None`) or corrected. The tape holds the correction
+    /// Writer: a trade that is in the bars of the lengths `in_bars` was cancelled (`new` is `None`) or
+    /// corrected. The tape holds the correction
     /// already, so whoever looks at all of its records finds what holds now.
-    pub(crate) fn correct(&self, symbol: &SymbolState, old: &Fill, new: Option<&Fill>) -> Changes {
+    pub(crate) fn correct(
+        &self,
+        symbol: &SymbolState,
+        old: &Fill,
+        new: Option<&Fill>,
+        in_bars: u8,
+    ) -> Changes {
         let (id, scale) = symbol.identity();
         let place = |bar: &Bar| at_scale(symbol, bar, id, scale);
         let mut changes = Changes::default();
@@ -150,9 +158,9 @@ impl Bars {
                     let shorter = self.levels[..level].last()?;
                     shorter.prices_between(from_s, to_s, place)
                 };
-                prices_on_tape(symbol, bar, to_s).or_else(shorter)
+                prices_on_tape(symbol, bar, to_s, level).or_else(shorter)
             };
-            if series.correct(old, new, place, refold) {
+            if in_bars & (1 << level) != 0 && series.correct(old, new, place, refold) {
                 changes.revised += 1;
             } else {
                 changes.unplaced = true;
@@ -266,8 +274,8 @@ impl SymbolState {
 }
 
 /// True for a trade that bars are made of.
-pub(crate) fn is_eligible(trade: &Trade) -> bool {
-    trade.flags & trade_flag::NOT_ELIGIBLE == 0
+pub(crate) fn is_eligible(flags: u8) -> bool {
+    flags & trade_flag::NOT_ELIGIBLE == 0
 }
 
 /// The bar at the scale in force; `None` when it does not fit.
@@ -279,9 +287,10 @@ fn at_scale(symbol: &SymbolState, bar: &Bar, id: WireId, scale: Scale) -> Option
     bar.rescale(id, Scale::of(&definition).to(scale)).ok()
 }
 
-/// The prices of a bar that ends at `to_s`, from the trades on the tape as they stand after all
+/// The prices of a bar of the length `level` that ends at `to_s`, from the trades on the tape as they stand after all
 /// corrections; `None` when one of them has left the tape, or does not fit the scale in force.
-fn prices_on_tape(symbol: &SymbolState, bar: &Bar, to_s: i64) -> Option<Prices> {
+fn prices_on_tape(symbol: &SymbolState, bar: &Bar, to_s: i64, level: usize) -> Option<Prices> {
+    let tape = symbol.tape.get()?;
     if bar.first_sequence < symbol.tape_oldest() {
         return None;
     }
@@ -294,22 +303,24 @@ fn prices_on_tape(symbol: &SymbolState, bar: &Bar, to_s: i64) -> Option<Prices> 
     // What holds now of each trade that was corrected; nothing of one that was cancelled.
     let mut corrected = BTreeMap::new();
     for sequence in records() {
-        if let TapeRead::Correction { id, corrects, what, price, .. } = symbol.tape_read(sequence) {
+        if let Some(TapeRecord { id, body, .. }) = tape::record(tape, sequence)
+            && let TapeBody::Correction { corrects, what, price, .. } = body
+        {
             let now = (what == CorrectionKind::Correct).then_some((id, price));
             // What was cancelled stays so.
-            corrected
-                .entry(corrects)
-                .and_modify(|held: &mut Option<_>| *held = held.and(now))
-                .or_insert(now);
+            let held = corrected.entry(corrects).or_insert(now);
+            *held = held.and(now);
         }
     }
     let (from_ns, to_ns) = (bar.start_s.saturating_mul(NS), to_s.saturating_mul(NS));
     let mut prices = Prices::NONE;
     for sequence in records() {
-        let TapeRead::Trade { id, event_time_ns, trade } = symbol.tape_read(sequence) else {
+        let Some(TapeRecord { id, event_time_ns, body: TapeBody::Trade(trade), in_bars }) =
+            tape::record(tape, sequence)
+        else {
             continue;
         };
-        if !is_eligible(&trade) || !(from_ns..to_ns).contains(&event_time_ns) {
+        if in_bars & (1 << level) == 0 || !(from_ns..to_ns).contains(&event_time_ns) {
             continue;
         }
         let holds = corrected.get(&(sequence as i64)).copied();

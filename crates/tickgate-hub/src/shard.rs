@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use tickgate_protocol::{
     definition::Definition,
-    entry::{last_field, quote_field, trade_flag},
+    entry::{last_field, quote_field},
     number::{ABSENT, LIMIT},
     tick::{
         Correction, CorrectionKind, Quote, Reason, SessionStart, Status, StatusChange, TickBody,
@@ -84,9 +84,7 @@ impl Shard {
         match body {
             TickBody::Quote(quote) => apply_quote(symbol, event_time_ns, quote).map(Some),
             TickBody::Trade(trade) => {
-                let sequence = self.apply_trade(symbol, event_time_ns, trade)?;
-                self.fold(symbol, position, event_time_ns, trade, sequence, tally);
-                Ok(Some(Event::Trade))
+                self.apply_trade(symbol, position, event_time_ns, trade, tally).map(Some)
             }
             TickBody::Correction(correction) => {
                 self.apply_correction(symbol, event_time_ns, correction, tally).map(Some)
@@ -177,50 +175,53 @@ impl Shard {
     fn apply_trade(
         &mut self,
         symbol: &SymbolState,
+        position: usize,
         event_time_ns: i64,
         trade: &Trade,
-    ) -> Result<u64, Refusal> {
+        tally: &mut Tally,
+    ) -> Result<Event, Refusal> {
         let id = symbol.id();
         let (mut head, mut last) = (symbol.head.own(id), symbol.last.own(id));
         check_sequences(&head, &last)?;
         let fields = figures::trade(last.fields, trade)?;
-        let body = TapeBody::Trade(*trade);
 
         head.sequence += 1;
         head.volume = fields[last_field::VOLUME];
-        self.publish(symbol, &TapeRecord { id, event_time_ns, body }, head);
+        let Trade { price, size, .. } = *trade;
+        let fill = Fill { time_ns: event_time_ns, price, size, sequence: head.sequence };
+        let in_bars = match bars::is_eligible(trade.flags) {
+            true => self.fold(symbol, position, &fill, tally),
+            false => 0,
+        };
+        let body = TapeBody::Trade(*trade);
+        self.publish(symbol, &TapeRecord { id, event_time_ns, body, in_bars }, head);
         last.advance(event_time_ns, fields);
         symbol.last.write(&last);
-        Ok(head.sequence)
+        Ok(Event::Trade)
     }
 
-    /// Folds an eligible trade into the bars of its time.
+    /// Folds an eligible trade into the bars of its time; says which, a bit for each length.
     fn fold(
         &mut self,
         symbol: &SymbolState,
         position: usize,
-        event_time_ns: i64,
-        trade: &Trade,
-        sequence: u64,
+        fill: &Fill,
         tally: &mut Tally,
-    ) {
-        if !bars::is_eligible(trade) {
-            return;
-        }
+    ) -> u8 {
         let Range { start: before_ns, end: now_ns } = self.clock_ns;
         let is_ahead =
-            now_ns != ABSENT && event_time_ns > now_ns.saturating_add(bars::AHEAD_LIMIT_NS);
-        if event_time_ns == ABSENT || is_ahead {
+            now_ns != ABSENT && fill.time_ns > now_ns.saturating_add(bars::AHEAD_LIMIT_NS);
+        if fill.time_ns == ABSENT || is_ahead {
             tally.count(Event::TradeUnplaced);
-            return;
+            return 0;
         }
         let bars = symbol.bars.get_or_init(|| Box::new(Bars::new(self.bar_capacity)));
-        let Trade { price, size, .. } = *trade;
-        let fill = Fill { time_ns: event_time_ns, price, size, sequence };
-        count_changes(bars.fold(symbol, &fill, before_ns), tally);
+        let changes = bars.fold(symbol, fill, before_ns);
+        count_changes(changes, tally);
         for in_progress in &mut self.in_progress {
             in_progress.insert(position);
         }
+        changes.in_bars
     }
 
     /// Closes the bars whose interval is over by the feed's clock; `changed` is called with the
@@ -280,21 +281,21 @@ impl Shard {
 
         head.sequence += 1;
         head.volume = figures::session_figure(fields[last_field::VOLUME]);
-        self.publish(symbol, &TapeRecord { id, event_time_ns, body }, head);
+        self.publish(symbol, &TapeRecord { id, event_time_ns, body, in_bars: 0 }, head);
         if fields != last.fields {
             last.advance(event_time_ns, fields);
             symbol.last.write(&last);
         }
         if let (Some(found), Some((price, size))) = (found, holds)
             && size != ABSENT
-            && found.flags & trade_flag::NOT_ELIGIBLE == 0
+            && bars::is_eligible(found.flags)
             && let Some(bars) = symbol.bars.get()
         {
             let FoundTrade { sequence, event_time_ns: time_ns, .. } = found;
             let old = Fill { time_ns, price, size, sequence };
             let Correction { price, size, .. } = *correction;
             let new = (what == CorrectionKind::Correct).then_some(Fill { price, size, ..old });
-            count_changes(bars.correct(symbol, &old, new.as_ref()), tally);
+            count_changes(bars.correct(symbol, &old, new.as_ref(), found.in_bars), tally);
         }
         Ok(Event::Correction)
     }
@@ -425,7 +426,10 @@ fn current_status(symbol: &SymbolState) -> StatusRecord {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use tickgate_protocol::{entry::LastFields, number::is_valid};
+    use tickgate_protocol::{
+        entry::{LastFields, trade_flag},
+        number::is_valid,
+    };
 
     use super::*;
     use crate::tape::TapeRead;

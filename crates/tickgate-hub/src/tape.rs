@@ -73,6 +73,9 @@ pub(crate) struct TapeRecord {
     pub(crate) id: WireId,
     pub(crate) event_time_ns: i64,
     pub(crate) body: TapeBody,
+    /// The lengths of bars that a trade was folded into, a bit each ([`crate::bars::LENGTHS_S`]); 0 of
+    /// a correction.
+    pub(crate) in_bars: u8,
 }
 
 /// What a record says.
@@ -90,7 +93,10 @@ impl TapeRecord {
                 (price, size, corrects, what as u8, 0)
             }
         };
-        let packed = u64::from(self.id) | u64::from(kind) << 32 | u64::from(flags) << 40;
+        let packed = u64::from(self.id)
+            | u64::from(kind) << 32
+            | u64::from(flags) << 40
+            | u64::from(self.in_bars) << 48;
         [self.event_time_ns as u64, price as u64, size as u64, reference as u64, packed]
     }
 
@@ -106,7 +112,8 @@ impl TapeRecord {
             kind if kind == CorrectionKind::Cancel as u8 => correction(CorrectionKind::Cancel),
             _ => correction(CorrectionKind::Correct),
         };
-        Self { id: packed as u32, event_time_ns: event_time_ns as i64, body }
+        let (id, in_bars) = (packed as u32, (packed >> 48) as u8);
+        Self { id, event_time_ns: event_time_ns as i64, body, in_bars }
     }
 }
 
@@ -117,7 +124,7 @@ impl From<RingRead<WORDS>> for TapeRead {
             RingRead::Lapped => return Self::Lapped,
             RingRead::NotYet => return Self::NotYet,
         };
-        let TapeRecord { id, event_time_ns, body } = TapeRecord::decode(words);
+        let TapeRecord { id, event_time_ns, body, .. } = TapeRecord::decode(words);
         match body {
             TapeBody::Trade(trade) => Self::Trade { id, event_time_ns, trade },
             TapeBody::Correction { corrects, what, price, size } => {
@@ -137,10 +144,20 @@ pub(crate) struct FoundTrade {
     pub(crate) event_time_ns: i64,
     /// Bits of [`tickgate_protocol::entry::trade_flag`].
     pub(crate) flags: u8,
+    /// The lengths of bars that it is in, a bit each.
+    pub(crate) in_bars: u8,
     /// The price that holds now; of no meaning when it was cancelled.
     pub(crate) price: i64,
     /// The size that holds now; [`ABSENT`] when it was cancelled.
     pub(crate) size: i64,
+}
+
+/// The record of a sequence, as the writer reads it.
+pub(crate) fn record(tape: &Tape, sequence: u64) -> Option<TapeRecord> {
+    match tape.read(sequence) {
+        RingRead::Words(words) => Some(TapeRecord::decode(words)),
+        RingRead::Lapped | RingRead::NotYet => None,
+    }
 }
 
 /// Looks for the trade with `trade_id` among `oldest..=head`, newest first, then for corrections
@@ -150,20 +167,16 @@ pub(crate) fn find_trade(tape: &Tape, trade_id: i64, oldest: u64, head: u64) -> 
     if trade_id == ABSENT {
         return None;
     }
-    let record = |sequence| match tape.read(sequence) {
-        RingRead::Words(words) => Some(TapeRecord::decode(words)),
-        RingRead::Lapped | RingRead::NotYet => None,
-    };
-    let mut found = (oldest..=head).rev().find_map(|sequence| match record(sequence)? {
-        TapeRecord { id, event_time_ns, body: TapeBody::Trade(trade) }
+    let mut found = (oldest..=head).rev().find_map(|sequence| match record(tape, sequence)? {
+        TapeRecord { id, event_time_ns, body: TapeBody::Trade(trade), in_bars }
             if trade.trade_id == trade_id =>
         {
             let Trade { price, size, flags, .. } = trade;
-            Some(FoundTrade { sequence, id, event_time_ns, flags, price, size })
+            Some(FoundTrade { sequence, id, event_time_ns, flags, in_bars, price, size })
         }
         _ => None,
     })?;
-    for later in (found.sequence + 1..=head).filter_map(record) {
+    for later in (found.sequence + 1..=head).filter_map(|sequence| record(tape, sequence)) {
         if let TapeBody::Correction { corrects, what, price, size } = later.body
             && corrects as u64 == found.sequence
             && found.size != ABSENT
@@ -221,12 +234,13 @@ mod tests {
 
     fn trade(trade_id: i64, size: i64) -> TapeRecord {
         let trade = Trade { price: -5, size, flags: 9, trade_id };
-        TapeRecord { id: 3, event_time_ns: ABSENT, body: TapeBody::Trade(trade) }
+        let body = TapeBody::Trade(trade);
+        TapeRecord { id: 3, event_time_ns: ABSENT, body, in_bars: 0b1010 }
     }
 
     fn correction(corrects: i64, what: CorrectionKind, size: i64) -> TapeRecord {
         let body = TapeBody::Correction { corrects, what, price: ABSENT, size };
-        TapeRecord { id: u32::MAX, event_time_ns: 7, body }
+        TapeRecord { id: u32::MAX, event_time_ns: 7, body, in_bars: 0 }
     }
 
     #[test]
