@@ -79,11 +79,13 @@ impl Prices {
         if shorter.open == ABSENT {
             return;
         }
-        if shorter.open_ns + later_ns < self.open_ns {
-            (self.open, self.open_ns) = (shorter.open, shorter.open_ns + later_ns);
+        let open_ns = shorter.open_ns.saturating_add(later_ns);
+        let close_ns = shorter.close_ns.saturating_add(later_ns);
+        if open_ns < self.open_ns {
+            (self.open, self.open_ns) = (shorter.open, open_ns);
         }
-        if shorter.close_ns + later_ns >= self.close_ns {
-            (self.close, self.close_ns) = (shorter.close, shorter.close_ns + later_ns);
+        if close_ns >= self.close_ns {
+            (self.close, self.close_ns) = (shorter.close, close_ns);
         }
         self.high = self.high.max(shorter.high);
         self.low = if self.low == ABSENT { shorter.low } else { self.low.min(shorter.low) };

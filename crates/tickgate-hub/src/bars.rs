@@ -4,19 +4,15 @@
 //! channel; with them a day's prices can be found anew from at most twenty-four bars, an hour's and
 //! a minute's from sixty, and a second's from the tape.
 
-use std::collections::BTreeMap;
-
-use tickgate_protocol::{
-    bar::BarInterval, entry::trade_flag, number::ABSENT, symbol::WireId, tick::CorrectionKind,
-};
+use tickgate_protocol::{bar::BarInterval, entry::trade_flag, number::ABSENT, symbol::WireId};
 
 use crate::{
     bar::{Bar, Fill, Prices},
     cell::Busy,
+    held::HeldTrades,
     scale::Scale,
     series::{Closing, Folded, Series, Since},
     symbol::SymbolState,
-    tape::{self, TapeBody, TapeRecord},
 };
 
 /// How many closed bars are kept of each symbol; each a power of two.
@@ -34,6 +30,8 @@ const HOURS: usize = 32;
 pub(crate) const LENGTHS_S: [u32; LEVELS] = [1, 60, 3_600, 86_400];
 /// How many.
 pub(crate) const LEVELS: usize = 4;
+/// The place of hours among them.
+const HOUR: usize = 2;
 
 const NS: i64 = 1_000_000_000;
 
@@ -156,7 +154,7 @@ impl Bars {
                 let (from_s, to_s) = (bar.start_s, bar.start_s + length_s);
                 let shorter = || {
                     let shorter = self.levels[..level].last()?;
-                    shorter.prices_between(from_s, to_s, place)
+                    shorter.prices_between(from_s, to_s, place).map(|(prices, _)| prices)
                 };
                 prices_on_tape(symbol, bar, to_s, level).or_else(shorter)
             };
@@ -167,6 +165,14 @@ impl Bars {
             }
         }
         changes
+    }
+
+    /// Writer: the prices of all hours that begin at `from_s` or later, and how many trades they have;
+    /// `None` when one of these hours is not there any more, or not exact.
+    pub(crate) fn hours_since(&self, symbol: &SymbolState, from_s: i64) -> Option<(Prices, u64)> {
+        let (id, scale) = symbol.identity();
+        let place = |bar: &Bar| at_scale(symbol, bar, id, scale);
+        self.levels[HOUR].prices_between(from_s, i64::MAX, place)
     }
 
     /// Writer: the bars in progress at the scale `shift` finer, of the definition `id`; what
@@ -290,42 +296,15 @@ fn at_scale(symbol: &SymbolState, bar: &Bar, id: WireId, scale: Scale) -> Option
 /// The prices of a bar of the length `level` that ends at `to_s`, from the trades on the tape as they stand after all
 /// corrections; `None` when one of them has left the tape, or does not fit the scale in force.
 fn prices_on_tape(symbol: &SymbolState, bar: &Bar, to_s: i64, level: usize) -> Option<Prices> {
-    let tape = symbol.tape.get()?;
     if bar.first_sequence < symbol.tape_oldest() {
         return None;
     }
-    let (_, scale) = symbol.identity();
-    let records = || bar.first_sequence..=symbol.tape_sequence();
-    let price_now = |id, price| {
-        let shift = Scale::of(&*symbol.definition_of(id)?).to(scale);
-        shift.price(price).ok()
-    };
-    // What holds now of each trade that was corrected; nothing of one that was cancelled.
-    let mut corrected = BTreeMap::new();
-    for sequence in records() {
-        if let Some(TapeRecord { id, body, .. }) = tape::record(tape, sequence)
-            && let TapeBody::Correction { corrects, what, price, .. } = body
-        {
-            let now = (what == CorrectionKind::Correct).then_some((id, price));
-            // What was cancelled stays so.
-            let held = corrected.entry(corrects).or_insert(now);
-            *held = held.and(now);
-        }
-    }
     let (from_ns, to_ns) = (bar.start_s.saturating_mul(NS), to_s.saturating_mul(NS));
     let mut prices = Prices::NONE;
-    for sequence in records() {
-        let Some(TapeRecord { id, event_time_ns, body: TapeBody::Trade(trade), in_bars }) =
-            tape::record(tape, sequence)
-        else {
-            continue;
-        };
-        if in_bars & (1 << level) == 0 || !(from_ns..to_ns).contains(&event_time_ns) {
-            continue;
-        }
-        let holds = corrected.get(&(sequence as i64)).copied();
-        if let Some((id, price)) = holds.unwrap_or(Some((id, trade.price))) {
-            prices.add((event_time_ns - from_ns).unsigned_abs(), price_now(id, price)?);
+    for trade in HeldTrades::since(symbol, bar.first_sequence).iter() {
+        let is_in = trade.in_bars & (1 << level) != 0;
+        if is_in && (from_ns..to_ns).contains(&trade.event_time_ns) {
+            prices.add((trade.event_time_ns - from_ns).unsigned_abs(), trade.price);
         }
     }
     debug_assert!(prices.open != ABSENT, "called for bars with trades");

@@ -10,7 +10,7 @@
 //! - `bar`, `series`, `bars`: what trades add up to, by interval;
 //! - `symbol`, `directory`: one symbol, and all of them by index and by name;
 //! - `dirty`, `doorbell`, `worker`: how readers learn what changed, and are woken;
-//! - `refusal`, `scale`, `figures`, `shard`, `publisher`, `stats`: a batch's way in.
+//! - `refusal`, `scale`, `figures`, `held`, `session`, `shard`, `publisher`, `stats`: a batch's way in.
 
 mod bar;
 mod bars;
@@ -20,11 +20,13 @@ mod directory;
 mod dirty;
 mod doorbell;
 mod figures;
+mod held;
 mod publisher;
 mod refusal;
 mod ring;
 mod scale;
 mod series;
+mod session;
 mod shard;
 mod state;
 mod stats;

@@ -262,27 +262,30 @@ impl Series {
         true
     }
 
-    /// Writer: the prices of all bars that begin in `from_s..to_s`, folded; `None` where one of
+    /// Writer: the prices of all bars that begin in `from_s..to_s`, folded, and how many trades they
+    /// have; open and close only mean something where the two are less than 500 years apart. `None` where one of
     /// them is not there any more, or not exact itself.
     pub(crate) fn prices_between(
         &self,
         from_s: i64,
         to_s: i64,
         place: impl Fn(&Bar) -> Option<Bar>,
-    ) -> Option<Prices> {
+    ) -> Option<(Prices, u64)> {
         let head = self.own_head();
-        if head.evicted_start_s >= from_s {
+        if head.evicted_start_s >= from_s && head.evicted_start_s != i64::MIN {
             return None;
         }
         let closed = self.held(&head).filter_map(|number| self.own_slot(number));
-        let mut prices = Prices::NONE;
+        let (mut prices, mut count) = (Prices::NONE, 0);
         for bar in closed.chain(head.open.map(|(_, bar)| bar)) {
             if (from_s..to_s).contains(&bar.start_s) {
                 let bar = place(&bar).filter(|bar| bar.flags & bar_flag::INEXACT == 0)?;
-                prices.merge(&bar.prices, (bar.start_s - from_s).unsigned_abs() * NS as u64);
+                let later_s = bar.start_s.saturating_sub(from_s).unsigned_abs();
+                prices.merge(&bar.prices, later_s.saturating_mul(NS as u64));
+                count += u64::from(bar.trade_count);
             }
         }
-        Some(prices)
+        Some((prices, count))
     }
 
     /// Writer: closes the bar in progress when its interval is over at `clock_ns`.

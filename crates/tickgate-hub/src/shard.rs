@@ -24,10 +24,11 @@ use crate::{
     ring::Ring,
     scale::{Scale, Shift},
     series::Closing,
+    session,
     state::StateRecord,
     stats::{Event, Tally},
     status::{self, StatusRead, StatusRecord},
-    symbol::SymbolState,
+    symbol::{Session, SymbolState},
     sync::Ordering,
     tape::{FoundTrade, TapeBody, TapeHead, TapeRecord, find_trade},
 };
@@ -118,7 +119,7 @@ impl Shard {
         if head.sequence > 0 {
             symbol.head.write(TapeHead { volume: 0, ..head });
             symbol.epoch_tape.store(head.sequence, Ordering::Release);
-            symbol.session_tape.store(head.sequence, Ordering::Relaxed);
+            symbol.session.begin(head.sequence, ABSENT);
         }
         if current_status(symbol).status != Status::Trading {
             let trading = StatusChange { status: Status::Trading, reason: Reason::None };
@@ -190,7 +191,11 @@ impl Shard {
         let Trade { price, size, .. } = *trade;
         let fill = Fill { time_ns: event_time_ns, price, size, sequence: head.sequence };
         let in_bars = match bars::is_eligible(trade.flags) {
-            true => self.fold(symbol, position, &fill, tally),
+            true => {
+                let is_open = last.fields[last_field::OPEN] != fields[last_field::OPEN];
+                symbol.session.trade(head.sequence, is_open);
+                self.fold(symbol, position, &fill, tally)
+            }
             false => 0,
         };
         let body = TapeBody::Trade(*trade);
@@ -248,9 +253,8 @@ impl Shard {
         });
     }
 
-    /// A correction takes a sequence of the tape, and adjusts volume, trade count and bars when its
-    /// trade is still there and of this epoch. The session's high, low, open and last stay as they
-    /// were.
+    /// A correction takes a sequence of the tape, and changes figures and bars when its trade is still
+    /// there and of this epoch; the figures, when it is of this session.
     fn apply_correction(
         &mut self,
         symbol: &SymbolState,
@@ -267,11 +271,10 @@ impl Shard {
             .get()
             .and_then(|tape| find_trade(tape, correction.trade_id, oldest, head.sequence));
         let holds = found.map(|found| holds_now(symbol, found)).transpose()?;
-        let session_start = symbol.session_tape.load(Ordering::Relaxed);
-        let fields = match (found, holds) {
-            (Some(found), Some((_, size))) if found.sequence > session_start => {
-                figures::correct(last.fields, size, correction)?
-            }
+        let session_start = symbol.session.tape.load(Ordering::Relaxed);
+        let is_of_session = found.is_some_and(|found| found.sequence > session_start);
+        let mut fields = match holds {
+            Some((_, size)) if is_of_session => figures::correct(last.fields, size, correction)?,
             // Of an earlier session, or not to be found.
             _ => last.fields,
         };
@@ -282,20 +285,27 @@ impl Shard {
         head.sequence += 1;
         head.volume = figures::session_figure(fields[last_field::VOLUME]);
         self.publish(symbol, &TapeRecord { id, event_time_ns, body, in_bars: 0 }, head);
-        if fields != last.fields {
-            last.advance(event_time_ns, fields);
-            symbol.last.write(&last);
-        }
         if let (Some(found), Some((price, size))) = (found, holds)
             && size != ABSENT
             && bars::is_eligible(found.flags)
-            && let Some(bars) = symbol.bars.get()
         {
             let FoundTrade { sequence, event_time_ns: time_ns, .. } = found;
             let old = Fill { time_ns, price, size, sequence };
             let Correction { price, size, .. } = *correction;
             let new = (what == CorrectionKind::Correct).then_some(Fill { price, size, ..old });
-            count_changes(bars.correct(symbol, &old, new.as_ref(), found.in_bars), tally);
+            if let Some(bars) = symbol.bars.get() {
+                count_changes(bars.correct(symbol, &old, new.as_ref(), found.in_bars), tally);
+            }
+            if is_of_session {
+                if new.is_none() {
+                    symbol.session.cancelled();
+                }
+                fields = session::prices(symbol, fields, sequence, new.map(|new| new.price));
+            }
+        }
+        if fields != last.fields {
+            last.advance(event_time_ns, fields);
+            symbol.last.write(&last);
         }
         Ok(Event::Correction)
     }
@@ -354,8 +364,9 @@ impl Shard {
         let head = symbol.head.own(id);
         if head.sequence > 0 {
             symbol.head.write(TapeHead { volume: 0, ..head });
-            symbol.session_tape.store(head.sequence, Ordering::Relaxed);
         }
+        let start_ns = if event_time_ns == ABSENT { Session::UNKNOWN } else { event_time_ns };
+        symbol.session.begin(head.sequence, start_ns);
         if last.sequence > 0 {
             let mut fields = last.fields;
             (fields[VOLUME], fields[TRADE_COUNT]) = (0, 0);
@@ -494,19 +505,19 @@ mod tests {
     }
 
     #[test]
-    fn corrections_move_volume_and_count_and_nothing_else() {
+    fn corrections_find_every_figure_of_the_session_anew() {
         let (mut shard, symbol) = symbol();
         apply_all(&mut shard, &symbol, &[trade(500, 3, 0, 70), trade(600, 4, 0, 71)]);
-        for (body, volume, count) in [
-            (correct(70, 100, 5), 9, 2),
-            (correct(70, 100, 2), 6, 2),
-            (cancel(71), 2, 1),
-            (cancel(71), 2, 1),
-            (cancel(99), 2, 1),
+        for (body, figures) in [
+            (correct(70, 100, 5), [600, 4, 9, 2, 600, 100, 100, 0]),
+            (correct(70, 550, 2), [600, 4, 6, 2, 600, 550, 550, 0]),
+            (cancel(71), [550, 2, 2, 1, 550, 550, 550, 0]),
+            (cancel(71), [550, 2, 2, 1, 550, 550, 550, 0]),
+            (cancel(99), [550, 2, 2, 1, 550, 550, 550, 0]),
         ] {
             apply_all(&mut shard, &symbol, &[body]);
-            assert_eq!(session(&symbol), [600, 4, volume, count, 600, 500, 500, 0], "{body:?}");
-            assert_eq!(symbol.tape_head().map(|head| head.volume), Ok(volume));
+            assert_eq!(session(&symbol), figures, "{body:?}");
+            assert_eq!(symbol.tape_head().map(|head| head.volume), Ok(figures[2]));
         }
         let corrects = |sequence| match symbol.tape_read(sequence) {
             TapeRead::Correction { corrects, .. } => corrects,
@@ -514,6 +525,23 @@ mod tests {
         };
         assert_eq!([3, 4, 5, 6, 7].map(corrects), [1, 1, 2, 2, ABSENT]);
         assert_eq!(symbol.last_sequence(), 5, "what moved no figure is no update of them");
+    }
+
+    /// The tape has forgotten the low and the high, the hours have not.
+    #[test]
+    fn high_and_low_of_a_session_longer_than_the_tape_come_from_the_hours() {
+        let (mut shard, symbol) = symbol();
+        let prices = [300, 800, 500, 500, 500, 500, 500, 500, 500, 500, 900, 200];
+        let mut at_second = |second: i64, body| {
+            apply(&mut shard, &symbol, second * 1_000_000_000, &body).expect("sound");
+        };
+        for (second, price) in (1..).zip(prices) {
+            at_second(second, trade(price, 1, 0, second));
+        }
+        assert_eq!(session(&symbol)[4..6], [900, 200]);
+        at_second(20, cancel(11));
+        at_second(20, cancel(12));
+        assert_eq!(session(&symbol), [500, 1, 10, 10, 800, 300, 300, 0]);
     }
 
     #[test]

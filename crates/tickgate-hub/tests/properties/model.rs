@@ -34,6 +34,20 @@ pub(crate) struct Model {
     session_start: Option<usize>,
     pub(crate) session_date: u32,
     pub(crate) previous_close: i64,
+    /// The last-trade figures; volume and count are worked out when they are asked for.
+    prices: [i64; 8],
+    /// Position of the trade that opened the session.
+    opened_by: Option<usize>,
+}
+
+/// A trade that was not cancelled, at the current scale.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    position: usize,
+    time_ns: i64,
+    price: i64,
+    size: i64,
+    flags: u8,
 }
 
 impl Model {
@@ -51,6 +65,8 @@ impl Model {
             session_start: None,
             session_date: 0,
             previous_close: ABSENT,
+            prices: [ABSENT; 8],
+            opened_by: None,
         }
     }
 
@@ -66,6 +82,7 @@ impl Model {
 
     pub(crate) fn trade(&mut self, event_time_ns: i64, trade: Trade) {
         self.tape.push(TapeRead::Trade { id: self.id, event_time_ns, trade });
+        self.take(&trade);
         self.push_last(event_time_ns);
     }
 
@@ -82,6 +99,11 @@ impl Model {
             matches!(self.tape[*position], TapeRead::Trade { trade, .. } if trade.trade_id == trade_id)
         });
         let corrects = found.map_or(ABSENT, |position| position as i64 + 1);
+        let start = self.session_start.unwrap_or(self.epoch_start);
+        let changes_prices = found.filter(|position| {
+            let held = self.held(start);
+            held.iter().any(|trade| trade.position == *position && trade.flags & 1 == 0)
+        });
         self.tape.push(TapeRead::Correction {
             id: self.id,
             event_time_ns,
@@ -90,6 +112,9 @@ impl Model {
             price,
             size,
         });
+        if let Some(position) = changes_prices {
+            self.find_prices(position, capacity);
+        }
         if self.lasts.last().is_some_and(|last| last.fields != self.session()) {
             self.push_last(event_time_ns);
         }
@@ -119,6 +144,8 @@ impl Model {
         let closes = [previous_close, price, self.previous_close];
         self.previous_close = closes.into_iter().find(|close| *close != ABSENT).unwrap_or(ABSENT);
         self.session_start = Some(self.tape.len());
+        (self.prices[4], self.prices[5], self.prices[6]) = (ABSENT, ABSENT, ABSENT);
+        self.opened_by = None;
         if !self.lasts.is_empty() {
             self.push_last(event_time_ns);
         }
@@ -128,6 +155,7 @@ impl Model {
     pub(crate) fn begin_epoch(&mut self) {
         self.epoch_start = self.tape.len();
         self.session_start = None;
+        (self.prices, self.opened_by) = ([ABSENT; 8], None);
         let (id, event_time_ns) = (self.id, ABSENT);
         if !self.quotes.is_empty() {
             self.quotes.push(Past { id, event_time_ns, fields: [ABSENT; 5] });
@@ -147,6 +175,10 @@ impl Model {
         (self.id, self.price_exponent, self.size_exponent) = (id, price_exponent, size_exponent);
         self.scales.push((id, size_exponent, price_exponent));
         self.previous_close = finer(self.previous_close, price);
+        for field in [0, 4, 5, 6] {
+            self.prices[field] = finer(self.prices[field], price);
+        }
+        self.prices[1] = finer(self.prices[1], size);
         if let Some(Past { event_time_ns, fields: [bp, bs, ap, az, flags], .. }) =
             self.quotes.last().copied()
         {
@@ -171,59 +203,105 @@ impl Model {
         self.lasts.push(Past { id: self.id, event_time_ns, fields: self.session() });
     }
 
-    /// The session's figures at the current scale, from all trades and corrections since the epoch
-    /// and the session began; the last price is that of any session of the epoch.
+    /// The session's figures at the current scale: volume and count from all of its trades as they
+    /// hold now, the prices kept up from trade to trade, and found anew after corrections.
     fn session(&self) -> [i64; 8] {
-        let since_epoch = (self.epoch_start..).zip(&self.tape[self.epoch_start..]);
-        let all: Vec<(usize, u32, Trade)> = since_epoch
-            .filter_map(|(position, record)| match record {
-                TapeRead::Trade { id, trade, .. } => Some((position, *id, *trade)),
-                _ => None,
-            })
-            .collect();
-        if all.is_empty() && self.session_start.is_none() {
-            return [ABSENT; 8];
+        let mut fields = self.prices;
+        let any = (self.epoch_start..self.tape.len())
+            .any(|position| matches!(self.tape[position], TapeRead::Trade { .. }));
+        if any || self.session_start.is_some() {
+            let start = self.session_start.unwrap_or(self.epoch_start);
+            let held = self.held(start);
+            fields[2] = held.iter().map(|trade| trade.size).sum();
+            fields[3] = held.len() as i64;
         }
-        let start = self.session_start.unwrap_or(0);
-        let trades: Vec<_> = all.iter().filter(|trade| trade.0 >= start).collect();
-        let (mut volume, mut count) = (0, 0);
-        for (position, id, trade) in &trades {
-            if let Some(size) = self.corrected_size(*position, *id, trade.size) {
-                volume += size;
-                count += 1;
-            }
-        }
-        let price = |(_, id, trade): &(usize, u32, Trade)| {
-            finer(trade.price, self.scale(*id).1 - self.price_exponent)
-        };
-        let is_eligible = |(_, _, trade): &(usize, u32, Trade)| trade.flags & 1 == 0;
-        let is_timely = |(_, _, trade): &(usize, u32, Trade)| trade.flags & 3 == 0;
-        let eligible: Vec<_> = trades.iter().filter(|trade| is_eligible(trade)).collect();
-        let or_absent = |value: Option<i64>| value.unwrap_or(ABSENT);
-        let last = all.iter().rfind(|trade| is_timely(trade));
-        [
-            or_absent(last.map(price)),
-            or_absent(last.map(|t| finer(t.2.size, self.scale(t.1).0 - self.size_exponent))),
-            volume,
-            count,
-            or_absent(eligible.iter().map(|t| price(t)).max()),
-            or_absent(eligible.iter().map(|t| price(t)).min()),
-            or_absent(trades.iter().find(|trade| is_timely(trade)).map(|t| price(t))),
-            or_absent(last.map(|t| t.2.flags.into())),
-        ]
+        fields
     }
 
-    /// A trade's size after its corrections, at the current scale; `None` when it was cancelled.
-    fn corrected_size(&self, position: usize, id: u32, size: i64) -> Option<i64> {
-        let mut now = finer(size, self.scale(id).0 - self.size_exponent);
+    /// Trades from a position on that were not cancelled, at the current scale.
+    fn held(&self, from: usize) -> Vec<Held> {
+        let held = |position: usize| match &self.tape[position] {
+            TapeRead::Trade { id, event_time_ns, trade } => {
+                let (price, size) = self.corrected(position, *id, trade.price, trade.size)?;
+                let (flags, time_ns) = (trade.flags, *event_time_ns);
+                Some(Held { position, time_ns, price, size, flags })
+            }
+            _ => None,
+        };
+        (from..self.tape.len()).filter_map(held).collect()
+    }
+
+    /// What a new trade does to the prices.
+    fn take(&mut self, trade: &Trade) {
+        if trade.flags & 1 != 0 {
+            return;
+        }
+        let [price, size, _, _, high, low, open, flags] = &mut self.prices;
+        *high = (*high).max(trade.price);
+        *low = if *low == ABSENT { trade.price } else { (*low).min(trade.price) };
+        if trade.flags & 2 == 0 {
+            (*price, *size, *flags) = (trade.price, trade.size, trade.flags.into());
+            if *open == ABSENT {
+                *open = trade.price;
+                self.opened_by = Some(self.tape.len() - 1);
+            }
+        }
+    }
+
+    /// The prices after the correction, just taped, of the eligible trade at a position of this
+    /// session.
+    fn find_prices(&mut self, corrected: usize, capacity: usize) {
+        let oldest = self.tape.len().saturating_sub(capacity);
+        let epoch = self.held(self.epoch_start);
+        let on_tape = |trade: &&Held| trade.position >= oldest;
+        let may_be_last = |trade: &&Held| trade.flags & 3 == 0;
+        match epoch.iter().filter(on_tape).rfind(may_be_last) {
+            Some(Held { price, size, flags, .. }) => {
+                (self.prices[0], self.prices[1], self.prices[7]) = (*price, *size, (*flags).into());
+            }
+            None if oldest <= self.epoch_start => {
+                (self.prices[0], self.prices[1], self.prices[7]) = (ABSENT, ABSENT, ABSENT);
+            }
+            None => {}
+        }
+        if self.opened_by == Some(corrected) {
+            let next = epoch.iter().filter(|t| t.position >= corrected).find(may_be_last);
+            self.prices[6] = next.map_or(ABSENT, |trade| trade.price);
+            self.opened_by = next.map(|trade| trade.position);
+        }
+        let start = self.session_start.unwrap_or(self.epoch_start);
+        let session = epoch.iter().filter(|t| t.position >= start && t.flags & 1 == 0);
+        // All times here are of one hour, with which no session begins.
+        let all_have_times = session.clone().all(|trade| trade.time_ns != ABSENT);
+        let by_hours =
+            self.session_start.is_none() && all_have_times && session.clone().count() > 0;
+        if oldest <= start || by_hours {
+            let prices = || session.clone().map(|trade| trade.price);
+            self.prices[4] = prices().max().unwrap_or(ABSENT);
+            self.prices[5] = prices().min().unwrap_or(ABSENT);
+        } else if let Some(trade) = session.clone().find(|trade| trade.position == corrected) {
+            self.prices[4] = self.prices[4].max(trade.price);
+            self.prices[5] = self.prices[5].min(trade.price);
+        }
+    }
+
+    /// A trade's price and size after its corrections, at the current scale; `None` when it was
+    /// cancelled.
+    fn corrected(&self, position: usize, id: u32, price: i64, size: i64) -> Option<(i64, i64)> {
+        let at_scale = |id, price, size| {
+            let (size_exponent, price_exponent) = self.scale(id);
+            let price = finer(price, price_exponent - self.price_exponent);
+            (price, finer(size, size_exponent - self.size_exponent))
+        };
+        let mut now = at_scale(id, price, size);
         for later in &self.tape[position + 1..] {
-            if let TapeRead::Correction { id, corrects, what, size, .. } = later
+            if let TapeRead::Correction { id, corrects, what, price, size, .. } = later
                 && *corrects == position as i64 + 1
             {
                 if *what == CorrectionKind::Cancel {
                     return None;
                 }
-                now = finer(*size, self.scale(*id).0 - self.size_exponent);
+                now = at_scale(*id, *price, *size);
             }
         }
         Some(now)

@@ -35,8 +35,21 @@ struct Symbol {
     /// price, size, volume, trade_count, high, low, open, flags
     last: [Option<i64>; 8],
     quote: [Option<i64>; 5],
-    /// trade id → (sequence, size), while it may still be on the tape
-    trades: Vec<(i64, u64, Option<i64>)>,
+    /// Trades of this epoch.
+    trades: Vec<Kept>,
+    /// Sequence of the trade that opened the session.
+    opened_by: Option<u64>,
+}
+
+/// A trade as it holds now.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    trade_id: i64,
+    sequence: u64,
+    price: i64,
+    size: i64,
+    flags: u8,
+    is_cancelled: bool,
 }
 
 /// A random market.
@@ -103,6 +116,7 @@ impl Market {
             last: [None; 8],
             quote: [None; 5],
             trades: Vec::new(),
+            opened_by: None,
         });
         self.listings += 1;
         self.next_id += 1;
@@ -143,7 +157,7 @@ impl Market {
         }
         scale(&mut symbol.previous_close, price);
         for trade in &mut symbol.trades {
-            scale(&mut trade.2, size);
+            (trade.price, trade.size) = (trade.price * price, trade.size * size);
         }
         self.tell_definition(now_us, number, truth);
         let symbol = &mut self.symbols[number];
@@ -188,6 +202,7 @@ impl Market {
             symbol.quote = [None; 5];
             symbol.last = [None; 8];
             symbol.trades.clear();
+            (symbol.opened_by, symbol.session_tape) = (None, symbol.tape_sequence);
             if symbol.quote_sequence > 0 {
                 symbol.quote_sequence += 1;
                 symbol.tell_quote(now_us, None, truth);
@@ -280,15 +295,14 @@ impl Market {
             95..97 => {
                 let trades = &self.symbols[number].trades;
                 let known = trades.get(rng.random_range(0..trades.len().max(1)));
-                let trade_id = known.map_or(-7, |trade| trade.0);
-                if rng.random_bool(0.5) {
-                    let what = CorrectionKind::Cancel;
-                    let (price, size) = (ABSENT, ABSENT);
-                    TickBody::Correction(Correction { trade_id, what, price, size })
-                } else {
-                    let what = CorrectionKind::Correct;
-                    TickBody::Correction(Correction { trade_id, what, price, size })
-                }
+                let (what, price) = match rng.random_bool(0.5) {
+                    true => (CorrectionKind::Cancel, ABSENT),
+                    false => (CorrectionKind::Correct, price),
+                };
+                let size = if price == ABSENT { ABSENT } else { size };
+                let known = known.filter(|kept| self.is_plain(number, kept, price));
+                let trade_id = known.map_or(-7, |kept| kept.trade_id);
+                TickBody::Correction(Correction { trade_id, what, price, size })
             }
             _ => {
                 let status = [Status::Trading, Status::Halted][rng.random_range(0..2)];
@@ -325,11 +339,8 @@ impl Market {
             }
             TickBody::Trade(trade) => symbol.fold_trade(now_us, event_ns, &trade, truth),
             TickBody::Correction(correction) => {
-                let oldest = (symbol.tape_sequence + 1)
-                    .saturating_sub(self.tape_capacity)
-                    .max(symbol.epoch_tape + 1);
-                symbol.trades.retain(|trade| trade.1 >= oldest);
-                symbol.fold_correction(now_us, event_ns, &correction, truth);
+                let capacity = self.tape_capacity;
+                symbol.fold_correction(now_us, event_ns, &correction, capacity, truth);
             }
             TickBody::Status(change) => {
                 let status = (change.status as i64, change.reason as i64);
@@ -345,6 +356,19 @@ impl Market {
             }
             TickBody::Session(_) => {}
         }
+    }
+
+    /// False for a trade whose correction might leave high or low in doubt: the hub finds these anew
+    /// where the tape has the whole session, else it may or may not have the bars for it.
+    fn is_plain(&self, number: usize, kept: &Kept, price: i64) -> bool {
+        let symbol = &self.symbols[number];
+        let oldest = (symbol.tape_sequence + 2).saturating_sub(self.tape_capacity);
+        let [.., high, low, _, _] = symbol.last;
+        let between = |price: i64| low < Some(price) && Some(price) < high;
+        kept.trade_id != ABSENT
+            && (oldest <= symbol.session_tape + 1
+                || kept.flags & 1 != 0
+                || (between(kept.price) && (price == ABSENT || between(price))))
     }
 
     fn tell_definition(&self, now_us: u64, number: usize, truth: &mut Truth) {
@@ -375,17 +399,19 @@ impl Symbol {
             *high = Some(high.map_or(trade.price, |high| high.max(trade.price)));
             *low = Some(low.map_or(trade.price, |low| low.min(trade.price)));
         }
-        if eligible && trade.flags & 2 == 0 {
-            (*price, *size, *flags) =
-                (Some(trade.price), Some(trade.size), Some(i64::from(trade.flags)));
-            *open = open.or(Some(trade.price));
-        }
         let volume = volume.unwrap_or(0);
         self.tape_sequence += 1;
         self.last_sequence += 1;
-        if trade.trade_id != ABSENT {
-            self.trades.push((trade.trade_id, self.tape_sequence, Some(trade.size)));
+        if eligible && trade.flags & 2 == 0 {
+            (*price, *size, *flags) =
+                (Some(trade.price), Some(trade.size), Some(i64::from(trade.flags)));
+            if open.is_none() {
+                (*open, self.opened_by) = (Some(trade.price), Some(self.tape_sequence));
+            }
         }
+        let Trade { price, size, flags, trade_id } = *trade;
+        let (sequence, is_cancelled) = (self.tape_sequence, false);
+        self.trades.push(Kept { trade_id, sequence, price, size, flags, is_cancelled });
         let event = TapeEvent::Trade {
             price: Some(trade.price),
             size: Some(trade.size),
@@ -401,30 +427,34 @@ impl Symbol {
         now_us: u64,
         event_ns: Option<i64>,
         correction: &Correction,
+        capacity: u64,
         truth: &mut Truth,
     ) {
         let before = self.last;
-        let mut corrects = None;
-        if let Some(trade) = self.trades.iter_mut().rev().find(|t| t.0 == correction.trade_id) {
-            corrects = Some(trade.1 as i64);
-            let (mut earlier, is_ours) = (self.last, trade.1 > self.session_tape);
-            let last = if is_ours { &mut self.last } else { &mut earlier };
-            let [_, _, volume, count, ..] = last;
-            if let Some(size) = trade.2 {
-                match correction.what {
-                    CorrectionKind::Cancel => {
-                        *volume = volume.map(|volume| volume - size);
-                        *count = count.map(|count| count - 1);
-                        trade.2 = None;
-                    }
-                    CorrectionKind::Correct => {
-                        *volume = volume.map(|volume| volume - size + correction.size);
-                        trade.2 = Some(correction.size);
-                    }
+        let oldest = (self.tape_sequence + 1).saturating_sub(capacity);
+        let found = self
+            .trades
+            .iter_mut()
+            .rfind(|kept| kept.trade_id == correction.trade_id && kept.sequence >= oldest);
+        let corrects = found.as_ref().map(|kept| kept.sequence as i64);
+        let changed = found.filter(|kept| !kept.is_cancelled).map(|kept| {
+            match correction.what {
+                CorrectionKind::Cancel => kept.is_cancelled = true,
+                CorrectionKind::Correct => {
+                    (kept.price, kept.size) = (correction.price, correction.size);
                 }
             }
-        }
+            *kept
+        });
         self.tape_sequence += 1;
+        if let Some(changed) = changed.filter(|kept| kept.sequence > self.session_tape) {
+            let session = || self.held().filter(|kept| kept.sequence > self.session_tape);
+            (self.last[2], self.last[3]) =
+                (Some(session().map(|kept| kept.size).sum()), Some(session().count() as i64));
+            if changed.flags & 1 == 0 {
+                self.find_prices(changed.sequence, capacity);
+            }
+        }
         let event = TapeEvent::Correction {
             corrects,
             what: correction.what as i64,
@@ -436,6 +466,36 @@ impl Symbol {
         if self.last != before {
             self.last_sequence += 1;
             self.tell_last(now_us, event_ns, truth);
+        }
+    }
+
+    fn held(&self) -> impl DoubleEndedIterator<Item = &Kept> {
+        self.trades.iter().filter(|kept| !kept.is_cancelled)
+    }
+
+    /// Last price, open, high and low after the correction, just taped, of an eligible trade.
+    fn find_prices(&mut self, corrected: u64, capacity: u64) {
+        let oldest = (self.tape_sequence + 1).saturating_sub(capacity);
+        let may_be_last = |kept: &&Kept| kept.flags & 3 == 0;
+        let last = self.held().filter(|kept| kept.sequence >= oldest).rfind(may_be_last).copied();
+        if last.is_some() || oldest <= self.epoch_tape + 1 {
+            self.last[0] = last.map(|kept| kept.price);
+            self.last[1] = last.map(|kept| kept.size);
+            self.last[7] = last.map(|kept| kept.flags.into());
+        }
+        if self.opened_by == Some(corrected) {
+            let next =
+                self.held().filter(|kept| kept.sequence >= corrected).find(may_be_last).copied();
+            self.last[6] = next.map(|kept| kept.price);
+            self.opened_by = next.map(|kept| kept.sequence);
+        }
+        // Of a longer session only what is neither is corrected.
+        if oldest <= self.session_tape + 1 {
+            let prices = || {
+                let session = self.held().filter(|kept| kept.sequence > self.session_tape);
+                session.filter(|kept| kept.flags & 1 == 0).map(|kept| kept.price)
+            };
+            (self.last[4], self.last[5]) = (prices().max(), prices().min());
         }
     }
 
@@ -457,6 +517,7 @@ impl Symbol {
         if self.last_sequence > 0 {
             (self.last[2], self.last[3]) = (Some(0), Some(0));
             (self.last[4], self.last[5], self.last[6]) = (None, None, None);
+            self.opened_by = None;
             self.last_sequence += 1;
             self.tell_last(now_us, event_ns, truth);
         }
