@@ -116,6 +116,12 @@ impl Checker {
             );
             self.violate(Rule::Status, moment.now_us, &name, detail);
         }
+        let begins = status.and_then(|status| status.session_date);
+        // One that has begun since may be told in its place.
+        if begins.is_some_and(|date| told.session_date < Some(date)) {
+            let detail = format!("{told:?} begins the session of {begins:?}");
+            self.violate(Rule::Definition, moment.now_us, &name, detail);
+        }
         self.ids.insert(told.id, Known { name: name.clone(), exponents });
         let view = self.view(&name);
         let renewed = view.id.replace(told.id).is_some_and(|id| id != told.id);

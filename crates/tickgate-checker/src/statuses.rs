@@ -58,6 +58,13 @@ impl Checker {
             let detail = format!("status {told:?} at {sequence}, truly {record:?}");
             self.violate(Rule::Status, moment.now_us, name, detail);
         }
+        // The old id of a symbol that has a finer scale cannot be defined any more: the new one will.
+        let newest = symbol.definitions.iter().rev().find(|(at_us, _)| *at_us <= moment.formed_us);
+        let is_newest = newest.map(|(_, definition)| definition.id) == self.view(name).id;
+        if record.session_date.is_some() && is_newest {
+            let detail = format!("a session begins at {sequence}, and its definition is not told");
+            self.violate(Rule::Definition, moment.now_us, name, detail);
+        }
         self.check_age(moment, name, record.event_ns, age_us);
         let Some(held) = held else { return };
         if sequence <= held {

@@ -34,6 +34,8 @@ pub(crate) struct StatusTruth {
     pub(crate) reason: Option<i64>,
     pub(crate) event_ns: Option<i64>,
     pub(crate) after_trade: u64,
+    /// A trading session of this date begins.
+    pub(crate) session_date: Option<i64>,
 }
 
 /// Something the feed itself lost.
@@ -217,15 +219,20 @@ impl Truth {
         event_ns: Option<i64>,
         after_trade: u64,
     ) {
-        let record = StatusTruth { at_us, sequence, status, reason, event_ns, after_trade };
+        let session_date = None;
+        let record =
+            StatusTruth { at_us, sequence, status, reason, event_ns, after_trade, session_date };
         self.symbol_mut(symbol).statuses.push(record);
     }
 
-    /// A trading session begins: the session's volume is 0 until the next trade. Its definition and
-    /// the sequence it takes among statuses are recorded by [`Self::define`] and [`Self::status`],
-    /// its figures by [`Self::state`].
-    pub fn session(&mut self, at_us: u64, symbol: &str) {
+    /// A trading session of this date begins with the status recorded last: its definition has that
+    /// status's sequence, and the session's volume is 0 until the next trade. Definition and figures
+    /// are recorded by [`Self::define`] and [`Self::state`].
+    pub fn session(&mut self, at_us: u64, symbol: &str, date: i64) {
         let truth = self.symbol_mut(symbol);
+        if let Some(status) = truth.statuses.last_mut() {
+            status.session_date = Some(date);
+        }
         let head = truth.head(Channel::Trade, at_us);
         truth.sessions.push((at_us, head));
     }
@@ -239,8 +246,10 @@ impl Truth {
         reason: Option<i64>,
         event_ns: Option<i64>,
     ) {
-        let after_trade = 0;
-        self.feed.push(StatusTruth { at_us, sequence, status, reason, event_ns, after_trade });
+        let (after_trade, session_date) = (0, None);
+        let record =
+            StatusTruth { at_us, sequence, status, reason, event_ns, after_trade, session_date };
+        self.feed.push(record);
     }
 
     /// Head of a symbol's channel now; 0 when it has no state.

@@ -167,6 +167,12 @@ impl Bars {
         changes
     }
 
+    /// True when the bars of the lengths `in_bars` at that time could hold `more` of size.
+    pub(crate) fn can_hold(&self, in_bars: u8, time_ns: i64, more: i64) -> bool {
+        let of_it = self.levels.iter().enumerate().filter(|(level, _)| in_bars & (1 << level) != 0);
+        of_it.into_iter().all(|(_, series)| series.can_hold(time_ns, more))
+    }
+
     /// Writer: the prices of all hours that begin at `from_s` or later, and how many trades they have;
     /// `None` when one of these hours is not there any more, or not exact.
     pub(crate) fn hours_since(&self, symbol: &SymbolState, from_s: i64) -> Option<(Prices, u64)> {

@@ -89,16 +89,11 @@ impl Publisher {
     /// Invalid listings and ticks are refused and counted by [`Refusal`]; the rest goes on. Blocks
     /// only while another publisher applies its part to the same shard.
     pub fn publish(&mut self, batch: &Batch) {
-        self.clock_ns = self.clock_ns.end..self.clock_ns.end.max(batch.clock_ns);
-        let passes_a_second = seconds(self.clock_ns.start) < seconds(self.clock_ns.end);
-        if batch.is_empty() && !passes_a_second {
+        if !self.follow(batch) {
             return;
         }
         if batch.new_epoch {
             self.begin_epoch();
-            // A recording that is played again as it was recorded begins at its beginning.
-            self.clock_ns = ABSENT..batch.clock_ns;
-            self.session_day = None;
         }
         for listing in &batch.listings {
             let route = self.list(listing);
@@ -120,11 +115,29 @@ impl Publisher {
             }
             None => self.apply(&batch.ticks),
         }
-        if passes_a_second {
+        if seconds(self.clock_ns.start) < seconds(self.clock_ns.end) {
+            // Whoever waits for the ticks does not wait for the bars as well.
+            self.tell();
             self.close_bars();
         }
         self.tally.count(Event::Batch);
         self.tell();
+    }
+
+    /// Takes the batch's clock over; false when nothing is in the batch that says anything.
+    fn follow(&mut self, batch: &Batch) -> bool {
+        let (known, told) = (self.clock_ns.end, batch.clock_ns);
+        let went_back = told != ABSENT && told < known.saturating_sub(CLOCK_STEP_NS);
+        if batch.new_epoch || went_back {
+            // A recording that is played again as it was recorded begins at its beginning, and a
+            // host's clock that was ahead is set right: what is behind it is no measure any more.
+            let start = if batch.new_epoch { ABSENT } else { told };
+            self.clock_ns = start..told;
+            self.session_day = None;
+        } else {
+            self.clock_ns = known..known.max(told);
+        }
+        !batch.is_empty() || seconds(self.clock_ns.start) < seconds(self.clock_ns.end)
     }
 
     /// Sets the feed's liveness ([`Status::Live`] or [`Status::Stale`]; others are refused and
@@ -334,6 +347,9 @@ impl Publisher {
     }
 }
 
+/// A clock that goes back by more than this is followed.
+const CLOCK_STEP_NS: i64 = 1_000_000_000;
+
 /// A day, in seconds.
 const DAY_S: i64 = 86_400;
 
@@ -408,9 +424,8 @@ fn redefinition(
     finest: Scale,
 ) -> Result<Definition, Refusal> {
     let old = symbol.definition();
-    // What was listed before its session began may be listed again after it.
-    let is_older = (1..old.session_date).contains(&listing.session_date);
-    let previous_close = if listing.previous_close == ABSENT || is_older {
+    let is_other = old.session_date != 0 && listing.session_date != old.session_date;
+    let previous_close = if listing.previous_close == ABSENT || is_other {
         Scale::of(&old).to(finest).price(old.previous_close)?
     } else {
         scale.to(finest).price(listing.previous_close)?
@@ -418,7 +433,8 @@ fn redefinition(
     Ok(Definition {
         price_exponent: finest.price_exponent,
         size_exponent: finest.size_exponent,
-        session_date: listing.session_date.max(old.session_date),
+        // A session begins by itself, with its figures; a listing only says which one it is.
+        session_date: if old.session_date == 0 { listing.session_date } else { old.session_date },
         previous_close,
         ..(*old).clone()
     })
@@ -428,7 +444,10 @@ fn redefinition(
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-    use tickgate_protocol::tick::{Quote, StatusChange, Trade};
+    use tickgate_protocol::{
+        bar::BarInterval,
+        tick::{Quote, StatusChange, Trade},
+    };
 
     use super::*;
     use crate::HubConfig;
@@ -509,11 +528,16 @@ mod tests {
         list(&mut publisher, &[known, listing("A", -2, 0)]);
         let definition = hub.symbol(SymbolIndex(0)).unwrap().definition();
         assert_eq!((definition.session_date, definition.previous_close), (20_240_808, 120));
-        let next = Listing { session_date: 20_240_809, previous_close: 7, ..listing("A", 0, -1) };
-        list(&mut publisher, &[next]);
+        let same = Listing { session_date: 20_240_808, previous_close: 7, ..listing("A", 0, -1) };
+        list(&mut publisher, &[same]);
         let definition = hub.symbol(SymbolIndex(0)).unwrap().definition();
         assert_eq!((definition.price_exponent, definition.previous_close), (-2, 700));
-        assert_eq!(definition.session_date, 20_240_809);
+        // A listing begins no session, so its figures would be of the one before.
+        let next = Listing { session_date: 20_240_809, previous_close: 8, ..listing("A", 0, -2) };
+        list(&mut publisher, &[next]);
+        let definition = hub.symbol(SymbolIndex(0)).unwrap().definition();
+        assert_eq!((definition.size_exponent, definition.previous_close), (-2, 700));
+        assert_eq!(definition.session_date, 20_240_808);
     }
 
     #[test]
@@ -617,6 +641,45 @@ mod tests {
         assert_eq!(hub.stats().sessions, 4);
         let symbol = hub.symbol(hub.lookup("A").unwrap()).unwrap();
         assert_eq!((symbol.status_sequence(), symbol.definition().status_sequence), (2, 2));
+    }
+
+    /// The bars and flags of a symbol's minutes, oldest first.
+    fn minutes(hub: &Hub) -> Vec<(i64, u8)> {
+        let symbol = hub.symbol(SymbolIndex(0)).expect("listed");
+        let (bars, _) = symbol.bars_before(BarInterval::Minute, i64::MAX, 9).expect("idle");
+        bars.iter().rev().map(|bar| (bar.start_s, bar.flags)).collect()
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_is_followed() {
+        let hub = hub(1);
+        let mut publisher = hub.publisher();
+        list(&mut publisher, &[listing("A", 0, 0)]);
+        let mut publish = |seconds: &[i64], clock_s: i64, new_epoch| {
+            let ticks = seconds
+                .iter()
+                .map(|second| Tick { event_time_ns: second * 1_000_000_000, ..trade(0, 5, 1) });
+            let (ticks, clock_ns) = (ticks.collect(), clock_s * 1_000_000_000);
+            publisher.publish(&Batch { ticks, clock_ns, new_epoch, ..Batch::default() });
+        };
+        publish(&[7_210], 7_220, false);
+        // A host's clock that was two hours ahead is set right.
+        publish(&[], 30, false);
+        publish(&[35], 40, false);
+        publish(&[], 60, false);
+        assert_eq!(
+            minutes(&hub),
+            [(0, 3), (7_200, 0)],
+            "no bar could be open beside the later one"
+        );
+        publish(&[65], 70, false);
+        // A recording that begins anew, and passes a minute in its first batch.
+        publish(&[10, 70], 71, true);
+        assert_eq!(minutes(&hub), [(0, 1), (60, 0)]);
+        publish(&[], 120, false);
+        assert_eq!(minutes(&hub), [(0, 1), (60, 1)]);
+        publish(&[10], 60, true);
+        assert_eq!(minutes(&hub), [(0, 1)], "over when its batch is");
     }
 
     #[test]

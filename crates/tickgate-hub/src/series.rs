@@ -103,7 +103,7 @@ impl Series {
         if head.sequence <= cursor {
             return Ok(Since { sequence: cursor, lost: false });
         }
-        let first = out.len();
+        let (first, mut gave_way) = (out.len(), false);
         for number in self.held(&head).rev() {
             match self.slot_of(number)? {
                 // It has changed since the head was read, and will be read behind it.
@@ -112,14 +112,16 @@ impl Series {
                 // Without revisions those before it are older still.
                 Some(_) if head.revised <= cursor => break,
                 Some(_) => {}
-                // It gave way since.
-                None => break,
+                // It gave way since, perhaps before the head that says so.
+                None => {
+                    gave_way = true;
+                    break;
+                }
             }
         }
         out.extend(head.open.filter(|(changed, _)| *changed > cursor));
         out[first..].sort_unstable_by_key(|(changed, _)| *changed);
-        // Read after the bars: what gave way while they were read is known by now.
-        let lost = self.read_head()?.evicted > cursor;
+        let lost = gave_way || head.evicted > cursor;
         Ok(Since { sequence: head.sequence, lost })
     }
 
@@ -197,7 +199,8 @@ impl Series {
         place: impl Fn(&Bar) -> Option<Bar>,
         id: WireId,
     ) -> Folded {
-        if let Some((number, bar)) = self.find(head, start_s) {
+        let newer = start_s > head.last_start_s;
+        if let Some((number, bar)) = if newer { None } else { self.find(head, start_s) } {
             let Some(mut bar) = place(&bar) else { return Folded::Unplaced };
             if !bar.add(offset_ns, fill.price, fill.size) {
                 return Folded::Unplaced;
@@ -214,6 +217,17 @@ impl Series {
         }
         self.publish(head);
         Folded::Revised
+    }
+
+    /// Writer: true when the bar of that time could hold `more` of size, or is not there. Its volume
+    /// may be at a coarser scale than `more`, which is then refused too early: by a sum that is 2^53
+    /// at the finer scale within a factor of that.
+    pub(crate) fn can_hold(&self, time_ns: i64, more: i64) -> bool {
+        let head = self.own_head();
+        let (start_s, _) = self.place(time_ns);
+        let open = head.open.map(|(_, bar)| bar).filter(|bar| bar.start_s == start_s);
+        let bar = open.or_else(|| self.find(&head, start_s).map(|(_, bar)| bar));
+        bar.is_none_or(|bar| bar.volume + more <= LIMIT)
     }
 
     /// Writer: `old` is taken back, and `new` put in its place. `refold` finds the bar's prices

@@ -119,8 +119,14 @@ impl Shard {
         if head.sequence > 0 {
             symbol.head.write(TapeHead { volume: 0, ..head });
             symbol.epoch_tape.store(head.sequence, Ordering::Release);
-            symbol.session.begin(head.sequence, ABSENT);
         }
+        if symbol.session.start_ns.load(Ordering::Relaxed) as i64 != ABSENT {
+            // The session that began belongs to the epoch before; which one it is now is not known.
+            symbol.restate(|definition| {
+                (definition.session_date, definition.previous_close) = (0, ABSENT);
+            });
+        }
+        symbol.session.begin(head.sequence, ABSENT);
         if current_status(symbol).status != Status::Trading {
             let trading = StatusChange { status: Status::Trading, reason: Reason::None };
             // Refused only at the last sequence, like the cells above.
@@ -278,6 +284,15 @@ impl Shard {
             // Of an earlier session, or not to be found.
             _ => last.fields,
         };
+        if let (Some(found), Some((_, held))) = (found, holds)
+            && held != ABSENT
+            && correction.what == CorrectionKind::Correct
+            && symbol.bars.get().is_some_and(|bars| {
+                !bars.can_hold(found.in_bars, found.event_time_ns, correction.size - held)
+            })
+        {
+            return Err(Refusal::SessionOverflow);
+        }
         let Correction { what, price, size, .. } = *correction;
         let corrects = found.map_or(ABSENT, |found| found.sequence as i64);
         let body = TapeBody::Correction { corrects, what, price, size };
@@ -354,6 +369,12 @@ impl Shard {
         if current.sequence.max(last.sequence) >= SEQUENCE_LIMIT {
             return Err(Refusal::SequenceLimit);
         }
+        // The volume first: who joins the tape from here on is told the new one, and the definition
+        // with it or behind it.
+        let head = symbol.head.own(id);
+        if head.sequence > 0 {
+            symbol.head.write(TapeHead { volume: 0, ..head });
+        }
         symbol.restate(|definition| {
             let known = [previous_close, last.fields[PRICE], definition.previous_close];
             let close = known.into_iter().find(|price| *price != ABSENT);
@@ -361,10 +382,6 @@ impl Shard {
             definition.session_date = session_date;
         });
         self.publish_status(symbol, StatusRecord { event_time_ns, session_date, ..current });
-        let head = symbol.head.own(id);
-        if head.sequence > 0 {
-            symbol.head.write(TapeHead { volume: 0, ..head });
-        }
         let start_ns = if event_time_ns == ABSENT { Session::UNKNOWN } else { event_time_ns };
         symbol.session.begin(head.sequence, start_ns);
         if last.sequence > 0 {

@@ -24,7 +24,7 @@ pub struct HubStats {
     /// Trades and corrections that are missing in a bar: without a time of the venue, too far ahead
     /// of the feed's clock, or for a bar that is not held any more.
     pub trades_unplaced: u64,
-    /// Batches that were not empty.
+    /// Batches that were not empty, or whose clock passed a second.
     pub batches: u64,
     /// Listings and ticks refused, by [`Refusal::label`]; all reasons, in the order of
     /// [`Refusal::ALL`].

@@ -6,6 +6,7 @@ use tickgate_protocol::{
     command::{ErrorCode, Refusal},
     definition::Definition,
     entry::BarEntry,
+    number::ABSENT,
     reply::Reply,
 };
 
@@ -82,7 +83,7 @@ fn entry(
         low: places.price(bar.low)?,
         close: places.price(bar.close)?,
         volume: places.size(bar.volume)?,
-        vwap: places.price(bar.vwap)?,
+        vwap: places.price(bar.vwap).unwrap_or(ABSENT),
         trade_count: bar.trade_count.into(),
         flags: bar.flags,
     })

@@ -272,8 +272,9 @@ impl Sampler<'_> {
         member: &mut Subscription,
         symbol: &SymbolState,
     ) -> Result<(), Busy> {
-        let mut definition = Definition::clone(&*symbol.definition());
+        // The status first: a session that begins in between is then told once more, not never.
         let status = current_status(symbol)?;
+        let mut definition = Definition::clone(&*symbol.definition());
         definition.status = status.status;
         definition.status_sequence = status.sequence;
         self.frame.entry(&Entry::Definition(definition.clone()), Some(&definition));

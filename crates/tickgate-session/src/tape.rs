@@ -161,7 +161,8 @@ impl Sampler<'_> {
         Sampled::Done
     }
 
-    /// A new trading session: the definition once more, with its date and the close before it.
+    /// A new trading session: the definition once more, with its date and the close before it; those of
+    /// a later session, when that has begun as well.
     fn session_entry(
         &self,
         member: &Subscription,

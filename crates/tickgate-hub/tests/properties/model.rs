@@ -154,7 +154,9 @@ impl Model {
 
     pub(crate) fn begin_epoch(&mut self) {
         self.epoch_start = self.tape.len();
-        self.session_start = None;
+        if self.session_start.take().is_some() {
+            (self.session_date, self.previous_close) = (0, ABSENT);
+        }
         (self.prices, self.opened_by) = ([ABSENT; 8], None);
         let (id, event_time_ns) = (self.id, ABSENT);
         if !self.quotes.is_empty() {

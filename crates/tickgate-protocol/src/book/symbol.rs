@@ -126,8 +126,9 @@ impl StatusState {
             return Err(order);
         }
         self.missed += (sequence - known).saturating_sub(1);
-        // A definition repeats a status without its reason.
-        let reason = reason.unwrap_or(if sequence == known { self.reason } else { Reason::None });
+        // A definition repeats a status without its reason, also at the beginning of a session.
+        let reason =
+            reason.unwrap_or(if status == self.status { self.reason } else { Reason::None });
         *self = Self { sequence, status, reason, missed: self.missed };
         Ok(())
     }

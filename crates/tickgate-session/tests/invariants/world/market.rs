@@ -27,6 +27,8 @@ struct Symbol {
     status: (i64, i64),
     session_date: u32,
     previous_close: Option<i64>,
+    /// A session has begun in this epoch.
+    is_dated: bool,
     /// Trades up to this sequence belong to earlier sessions.
     session_tape: u64,
     /// Venue's times of the newest states.
@@ -110,6 +112,7 @@ impl Market {
             status: (1, 0),
             session_date: 20_240_808,
             previous_close: None,
+            is_dated: false,
             session_tape: 0,
             quote_event_ns: None,
             last_event_ns: None,
@@ -143,6 +146,9 @@ impl Market {
         self.publisher.publish(&self.batch);
         symbol.listing = self.listings;
         symbol.id = self.next_id;
+        if symbol.session_date == 0 {
+            symbol.session_date = 20_240_808;
+        }
         self.listings += 1;
         self.next_id += 1;
         let (price, size) = (10i64.pow(price as u32), 10i64.pow(size as u32));
@@ -197,6 +203,10 @@ impl Market {
         self.epoch += 1;
         truth.epoch(now_us, self.epoch);
         for number in 0..self.symbols.len() {
+            let symbol = &mut self.symbols[number];
+            if std::mem::take(&mut symbol.is_dated) {
+                (symbol.session_date, symbol.previous_close) = (0, None);
+            }
             self.tell_definition(now_us, number, truth);
             let symbol = &mut self.symbols[number];
             symbol.quote = [None; 5];
@@ -380,7 +390,7 @@ impl Market {
                 name: symbol.name.clone(),
                 price_exponent: symbol.exponents.0.into(),
                 size_exponent: symbol.exponents.1.into(),
-                session_date: Some(symbol.session_date.into()),
+                session_date: (symbol.session_date != 0).then_some(symbol.session_date.into()),
                 previous_close: symbol.previous_close,
                 status: 1,
                 status_sequence: 0,
@@ -513,7 +523,8 @@ impl Symbol {
         self.status_sequence += 1;
         self.tell_status(now_us, event_ns, truth);
         self.session_tape = self.tape_sequence;
-        truth.session(now_us, &self.name);
+        truth.session(now_us, &self.name, start.session_date.into());
+        self.is_dated = true;
         if self.last_sequence > 0 {
             (self.last[2], self.last[3]) = (Some(0), Some(0));
             (self.last[4], self.last[5], self.last[6]) = (None, None, None);
