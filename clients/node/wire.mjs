@@ -17,9 +17,9 @@ const KINDS = new Map([
   [23, ["trades_lost", ["from", "to", "size", "origin"]]],
 ]);
 const DEFINITION = ["symbol", "price_exponent", "size_exponent", "session_date", "previous_close",
-  "status", "status_sequence"];
+  "status", "status_sequence", "tick_size"];
 // Which exponent of the symbol's definition scales a field; other fields are plain integers.
-const PRICES = ["bid_price", "ask_price", "price", "high", "low", "open", "previous_close"];
+const PRICES = ["bid_price", "ask_price", "price", "high", "low", "open", "previous_close", "tick_size"];
 const SIZES = ["bid_size", "ask_size", "size", "volume"];
 
 /** Text messages, one object each. */

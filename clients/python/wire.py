@@ -20,10 +20,10 @@ KINDS = {
     23: ("trades_lost", ["from", "to", "size", "origin"]),
 }
 DEFINITION = ["symbol", "price_exponent", "size_exponent", "session_date", "previous_close",
-              "status", "status_sequence"]
+              "status", "status_sequence", "tick_size"]
 # Which exponent of the symbol's definition scales a field; other fields are plain integers.
 SCALES = {field: "price_exponent" for field in ("bid_price", "ask_price", "price", "high", "low",
-                                                "open", "previous_close")}
+                                                "open", "previous_close", "tick_size")}
 SCALES |= {field: "size_exponent" for field in ("bid_size", "ask_size", "size", "volume")}
 
 

@@ -76,11 +76,9 @@ struct Market {
 impl Market {
     fn list(&mut self) {
         let listing = |name: &str| Listing {
-            name: name.to_owned(),
-            price_exponent: -2,
-            size_exponent: 0,
             session_date: 20_261_120,
             previous_close: 10_000,
+            ..Listing::new(name, -2, 0)
         };
         self.batch.listings.extend(SYMBOLS.map(listing));
         self.publish();

@@ -101,6 +101,7 @@ impl Checker {
                     && (d.price_exponent, d.size_exponent) == exponents
                     && d.session_date == told.session_date
                     && d.previous_close == told.previous_close
+                    && d.tick_size == told.tick_size
             })
         });
         if !is_true {

@@ -20,7 +20,7 @@
 //! truth.clock(0, 1_700_000_000_000_000);
 //! truth.define(0, Definition {
 //!     id: 1, name: "AAA".into(), price_exponent: -2, size_exponent: 0,
-//!     session_date: None, previous_close: None, status: 1, status_sequence: 0,
+//!     session_date: None, previous_close: None, status: 1, status_sequence: 0, tick_size: None,
 //! });
 //! let fields = [Some(10_000), Some(1), Some(10_001), Some(2), Some(0)];
 //! truth.state(5_000, "AAA", Channel::Quote, 1, None, &fields);
@@ -42,7 +42,8 @@
 //! let array = |items: &[Value]| Value::Array(items.to_vec());
 //! let nil = Value::Nil;
 //! let frame = array(&[int(1), int(1), int(1_700_000_000_010_000), int(0), array(&[
-//!     array(&[int(1), int(1), text("AAA"), int(-2), int(0), nil.clone(), nil.clone(), int(1), int(0)]),
+//!     array(&[int(1), int(1), text("AAA"), int(-2), int(0), nil.clone(), nil.clone(), int(1), int(0),
+//!         nil.clone()]),
 //!     array(&[int(10), int(1), int(1), nil.clone(), int(10_000), int(1), int(10_001), int(2), int(0)]),
 //!     array(&[int(3), nil]),
 //! ])]);

@@ -20,6 +20,7 @@ const KINDS: [(i128, &str, &[&str]); 13] = [
             "previous_close",
             "status",
             "status_sequence",
+            "tick_size",
         ],
     ),
     (2, "epoch", &["epoch"]),
@@ -328,6 +329,7 @@ impl<'a> Record<'a> {
             previous_close: self.number("previous_close", Unit::Price, (price_exponent, 0))?,
             status: present(self.word("status", &STATUSES)?, "status")?,
             status_sequence: self.count("status_sequence")?,
+            tick_size: self.number("tick_size", Unit::Price, (price_exponent, 0))?,
         }))
     }
 

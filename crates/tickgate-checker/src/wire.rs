@@ -97,6 +97,8 @@ pub struct Definition {
     pub status: i64,
     /// How many changes led to it.
     pub status_sequence: u64,
+    /// Least step between two prices, scaled.
+    pub tick_size: Option<i64>,
 }
 
 /// Absolute or relative sequence of a state entry.

@@ -234,6 +234,11 @@ fn a_definition_with_another_scale() {
 }
 
 #[test]
+fn a_definition_with_another_tick_size() {
+    expect(Rule::Definition, |t| t.entry(1, 1, 0).set("tick_size", int(50)));
+}
+
+#[test]
 fn a_missing_stale_status() {
     expect(Rule::FeedStatus, |t| t.truth.feed_status(2_410_000, 3, 11, Some(11), None));
     // Passed over by the live one that follows: it is told too late.

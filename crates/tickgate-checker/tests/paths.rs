@@ -74,6 +74,7 @@ impl Script {
                 previous_close: None,
                 status: 1,
                 status_sequence: 0,
+                tick_size: None,
             },
         );
     }
@@ -107,6 +108,7 @@ fn definition(id: u32, name: &str, exponents: (i32, i32), status: (i64, i64)) ->
             ("previous_close", Value::Nil),
             ("status", int(status.0)),
             ("status_sequence", int(status.1)),
+            ("tick_size", Value::Nil),
         ],
     )
 }

@@ -46,13 +46,14 @@ fn check(bytes: &[u8], json: &str, entry: &Entry) {
 
 #[test]
 fn definition() {
-    // [1, 1, "AAA", -2, -1, 20240808, 10000, 2, 3]
+    // [1, 1, "AAA", -2, -1, 20240808, 10000, 2, 3, 5]
     let bytes = [
-        0x99, 1, 1, 0xa3, b'A', b'A', b'A', 0xfe, 0xff, 0xce, 0x01, 0x34, 0xd9, 0xa8, 0xcd, 0x27,
-        0x10, 2, 3,
+        0x9a, 1, 1, 0xa3, b'A', b'A', b'A', 0xfe, 0xff, 0xce, 0x01, 0x34, 0xd9, 0xa8, 0xcd, 0x27,
+        0x10, 2, 3, 5,
     ];
     let json = r#"{"type":"definition","symbol":"AAA","price_exponent":-2,"size_exponent":-1,
-        "session_date":20240808,"previous_close":100.00,"status":"halted","status_sequence":3}"#;
+        "session_date":20240808,"previous_close":100.00,"status":"halted","status_sequence":3,
+        "tick_size":0.05}"#;
     let definition = Definition {
         id: 1,
         name: "AAA".into(),
@@ -62,6 +63,7 @@ fn definition() {
         previous_close: Some(10_000),
         status: 2,
         status_sequence: 3,
+        tick_size: Some(5),
     };
     check(&bytes, json, &Entry::Definition(definition));
 }

@@ -83,13 +83,7 @@ fn bare(symbols: usize, batches: &[Batch]) {
 }
 
 fn listings(symbols: usize) -> Vec<Listing> {
-    let listing = |symbol| Listing {
-        name: format!("S{symbol}"),
-        price_exponent: -2,
-        size_exponent: 0,
-        session_date: 0,
-        previous_close: ABSENT,
-    };
+    let listing = |symbol| Listing::new(format!("S{symbol}"), -2, 0);
     (0..symbols).map(listing).collect()
 }
 

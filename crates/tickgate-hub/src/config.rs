@@ -5,13 +5,14 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use tickgate_protocol::{
     definition::Definition,
-    symbol::{NAME_LIMIT_BYTES, SymbolIndex},
+    instrument::{CURRENCY_LIMIT_BYTES, DESCRIPTION_LIMIT_BYTES, Instrument, VENUE_LIMIT_BYTES},
+    symbol::NAME_LIMIT_BYTES,
 };
 
 use crate::{
     Hub, Publisher,
     bars::{BarCapacity, Bars, LEVELS},
-    directory::CHUNK,
+    directory::{CHUNK, Listed},
     dirty::DirtyBits,
     publisher::{LISTINGS_PER_SYMBOL, Route},
     series::Series,
@@ -119,7 +120,7 @@ impl HubConfig {
     /// - for each symbol, rounded up to whole chunks of 1,024: its [`SymbolState`];
     /// - for each symbol: its trade tape (`tape_capacity` records) and its status tape
     ///   (`status_capacity` records), its bars (the three capacities, and 32 hours),
-    ///   [`DEFINITION_LIMIT`] definitions, its directory entry;
+    ///   [`DEFINITION_LIMIT`] definitions, its directory entry, its words;
     /// - for each worker: two sets of dirty bits, one bit per symbol and one per 64 symbols;
     /// - for the publisher: the same two sets once, and the route of each listing it may make;
     /// - for each shard: which symbols have a bar in progress, one bit per symbol and one per 64,
@@ -230,11 +231,20 @@ fn definitions_bytes() -> u64 {
     DEFINITION_LIMIT as u64 * (one + ALLOCATION_BYTES) + list + ALLOCATION_BYTES
 }
 
-/// A symbol's place in the directory. Its tree's nodes are at least 5/11 full, hence 11/5 of an
-/// entry, and a fifth of a node's links.
+/// A symbol's place in the directory, with its words. The tree's nodes are at least 5/11 full, hence
+/// 11/5 of an entry, and a fifth of a node's links.
 fn directory_entry_bytes() -> u64 {
-    let entry = bytes::<Arc<str>>() + bytes::<SymbolIndex>();
-    entry * 11 / 5 + (14 * bytes::<usize>() + ALLOCATION_BYTES) / 5 + shared_name_bytes()
+    let entry = bytes::<Arc<str>>() + bytes::<Listed>();
+    entry * 11 / 5
+        + (14 * bytes::<usize>() + ALLOCATION_BYTES) / 5
+        + shared_name_bytes()
+        + shared_instrument_bytes()
+}
+
+/// A symbol's words, each of the greatest length, in an `Arc` (two counts).
+fn shared_instrument_bytes() -> u64 {
+    let words = DESCRIPTION_LIMIT_BYTES + VENUE_LIMIT_BYTES + CURRENCY_LIMIT_BYTES;
+    words as u64 + bytes::<Instrument>() + 2 * bytes::<usize>() + 4 * ALLOCATION_BYTES
 }
 
 /// A name of the greatest length, with the counts of an `Arc`.
@@ -322,17 +332,19 @@ mod tests {
         // Closed bars of 112 bytes, 32 of them hours; of each length a head of 20 words, a length
         // and a box; five allocations.
         let bars = (8 + 4 + 32 + 2) * 112 + 4 * (20 * 8 + 8 + 16) + 5 * 32;
-        // A name of 32 bytes takes 80 with its counts and its allocation, a definition 48 and a
+        // A name of 32 bytes takes 80 with its counts and its allocation, a definition 56 and a
         // name and an allocation; the list of 37 has doubled to 64 places.
-        let definitions = 37 * (48 + 80 + 32) + 64 * 8 + 32;
-        // 11/5 of 20 bytes, a fifth of 14 links and an allocation, and the name.
-        let entry = 44 + 28 + 80;
+        let definitions = 37 * (56 + 80 + 32) + 64 * 8 + 32;
+        // Words of 64, 16 and 8 bytes, the places of the three, two counts, four allocations.
+        let words = 64 + 16 + 8 + 3 * 16 + 16 + 4 * 32;
+        // 11/5 of 32 bytes, a fifth of 14 links and an allocation, the name and the words.
+        let entry = 70 + 28 + 80 + words;
         // 17 words of 64 symbols and one of the summary, twice.
         let marks = 2 * 18 * 8;
         // Two sets, in four allocations.
         let worker = size_of::<WorkerView>() as u64 + marks + 4 * 32;
         // 4,120 listings of 12 bytes, three times.
-        let publisher = 3 * 4_120 * 12 + marks + 3 * (24 + 32) + 376 + 6 * 32;
+        let publisher = 3 * 4_120 * 12 + marks + 3 * (24 + 32) + 408 + 6 * 32;
         assert_eq!(config.publisher_memory_bytes(), publisher);
         let symbols = 1_030 * (rings + bars + definitions + entry);
         // Four sets of which two allocations each.
@@ -340,7 +352,7 @@ mod tests {
         let fixed = 2 * worker + 3 * shard + publisher + size_of::<Hub>() as u64 + 4 * 32;
         assert_eq!(config.memory_bytes(), states + symbols + fixed);
         // What the documentation says of the defaults.
-        assert_eq!(HubConfig::default().memory_bytes() / 1_000_000, 1_740);
+        assert_eq!(HubConfig::default().memory_bytes() / 1_000_000, 1_750);
     }
 
     #[test]

@@ -7,7 +7,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use tickgate_protocol::symbol::{SymbolIndex, WireId};
+use tickgate_protocol::{
+    instrument::Instrument,
+    symbol::{SymbolIndex, WireId},
+};
 
 use crate::{
     symbol::SymbolState,
@@ -55,10 +58,19 @@ impl Symbols {
     }
 }
 
+/// A symbol in the directory. Words are kept here, once for all of its definitions: nothing that
+/// happens to a symbol needs them.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    pub(crate) index: SymbolIndex,
+    /// `None` where its listings knew none.
+    pub(crate) instrument: Option<Arc<Instrument>>,
+}
+
 /// Symbols by name.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
-    pub(crate) names: BTreeMap<Arc<str>, SymbolIndex>,
+    names: BTreeMap<Arc<str>, Listed>,
     /// The id of the next definition: dense from 0, never reused.
     next_id: WireId,
 }
@@ -76,6 +88,25 @@ impl Directory {
         id
     }
 
+    pub(crate) fn find(&self, name: &str) -> Option<SymbolIndex> {
+        self.names.get(name).map(|listed| listed.index)
+    }
+
+    /// Takes a symbol in, or of one that is in what a newer listing knows.
+    pub(crate) fn insert(&mut self, name: &str, index: SymbolIndex, instrument: Instrument) {
+        let shared = |words: Instrument| (!words.is_unknown()).then(|| Arc::new(words));
+        match self.names.get_mut(name) {
+            Some(listed) => {
+                let known = listed.instrument.as_deref().cloned().unwrap_or_default();
+                listed.instrument = shared(instrument.or(known));
+            }
+            None => {
+                let instrument = shared(instrument);
+                self.names.insert(name.into(), Listed { index, instrument });
+            }
+        }
+    }
+
     /// Up to `limit` symbols in order of name, with `prefix` and strictly after `after`; true when
     /// there are more.
     pub(crate) fn page(
@@ -83,7 +114,7 @@ impl Directory {
         prefix: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> (Vec<SymbolIndex>, bool) {
+    ) -> (Vec<Listed>, bool) {
         let from = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
@@ -92,7 +123,7 @@ impl Directory {
             .names
             .range::<str, _>((from, Bound::Unbounded))
             .take_while(|(name, _)| name.starts_with(prefix))
-            .map(|(_, index)| *index);
+            .map(|(_, listed)| listed.clone());
         let page = matching.by_ref().take(limit).collect();
         (page, matching.next().is_some())
     }
@@ -106,11 +137,11 @@ mod tests {
     fn pages_cover_every_match_once_and_in_order() {
         let mut directory = Directory::default();
         for (index, name) in ["B", "AB", "A", "AC", "ABC", "C"].into_iter().enumerate() {
-            directory.names.insert(name.into(), SymbolIndex(index as u32));
+            directory.insert(name, SymbolIndex(index as u32), Instrument::default());
         }
         let page = |prefix, after, limit| {
             let (page, more) = directory.page(prefix, after, limit);
-            (page.into_iter().map(|index| index.0).collect::<Vec<_>>(), more)
+            (page.into_iter().map(|listed| listed.index.0).collect::<Vec<_>>(), more)
         };
         assert_eq!(page("", None, 10), (vec![2, 1, 4, 3, 0, 5], false));
         assert_eq!(page("A", None, 2), (vec![2, 1], true));

@@ -41,6 +41,7 @@ use std::{fmt, sync::Arc};
 use parking_lot::{Mutex, RwLock};
 use tickgate_protocol::{
     definition::Definition,
+    instrument::Instrument,
     number::ABSENT,
     symbol::SymbolIndex,
     tick::{Reason, Status},
@@ -61,7 +62,7 @@ pub use crate::{
     worker::WorkerView,
 };
 use crate::{
-    directory::{Directory, Symbols},
+    directory::{Directory, Listed, Symbols},
     shard::Shard,
     stats::Counters,
     sync::{AtomicU64, Ordering},
@@ -79,6 +80,15 @@ pub struct Hub {
     workers: Box<[WorkerView]>,
     feed: Mutex<StatusRecord>,
     counters: Counters,
+}
+
+/// What the directory tells of one symbol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryLine {
+    /// As it is defined now.
+    pub definition: Arc<Definition>,
+    /// What it stands for; `None` where its feed says nothing of it.
+    pub instrument: Option<Arc<Instrument>>,
 }
 
 impl Hub {
@@ -145,7 +155,7 @@ impl Hub {
     /// The symbol of that name.
     #[must_use]
     pub fn lookup(&self, name: &str) -> Option<SymbolIndex> {
-        self.directory.read().names.get(name).copied()
+        self.directory.read().find(name)
     }
 
     /// The symbols of these names, in their order; `None` for a name not listed.
@@ -157,7 +167,7 @@ impl Hub {
         let mut found = Vec::with_capacity(names.len());
         for some in names.chunks(64) {
             let directory = self.directory.read();
-            found.extend(some.iter().map(|name| directory.names.get(name.as_ref()).copied()));
+            found.extend(some.iter().map(|name| directory.find(name.as_ref())));
         }
         found
     }
@@ -170,10 +180,12 @@ impl Hub {
         prefix: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> (Vec<Arc<Definition>>, bool) {
+    ) -> (Vec<DirectoryLine>, bool) {
         let (page, more) = self.directory.read().page(prefix, after, limit);
-        let symbols = page.into_iter().filter_map(|index| self.symbol(index));
-        (symbols.map(SymbolState::definition).collect(), more)
+        let lines = page.into_iter().filter_map(|Listed { index, instrument }| {
+            Some(DirectoryLine { definition: self.symbol(index)?.definition(), instrument })
+        });
+        (lines.collect(), more)
     }
 
     /// Liveness of the feed: stale and silent, with sequence 0, until a feed says otherwise.

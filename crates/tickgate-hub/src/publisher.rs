@@ -15,7 +15,7 @@ use crate::{
     Hub,
     bars::LENGTHS_S,
     dirty::Touched,
-    refusal::{Refusal, check_listing, check_tick},
+    refusal::{Refusal, check_listing, check_tick, sound_fields},
     scale::Scale,
     shard::Shard,
     stats::{Event, Tally},
@@ -257,11 +257,13 @@ impl Publisher {
 
     /// The symbol of that name: new, the same, or redefined when the listing is finer than it. A
     /// coarser listing leaves the symbol as it is; its ticks are brought to the finer scale. True
-    /// when the symbol has a definition it did not have before.
-    fn intern(&self, listing: &Listing, scale: Scale) -> Result<(SymbolIndex, bool), Refusal> {
-        let hub = &*self.hub;
+    /// when the symbol has a definition it did not have before; only then is anything taken from
+    /// the listing.
+    fn intern(&mut self, listing: &Listing, scale: Scale) -> Result<(SymbolIndex, bool), Refusal> {
+        let Self { hub, tally, .. } = self;
+        let (tick_size, instrument) = sound_fields(listing, tally);
         let mut directory = hub.directory.write();
-        if let Some(index) = directory.names.get(listing.name.as_str()).copied() {
+        if let Some(index) = directory.find(&listing.name) {
             let symbol = hub.symbols.get(index.position()).ok_or(Refusal::UnknownSymbol)?;
             let (_, current) = symbol.identity();
             let finest = current.finest(scale);
@@ -271,9 +273,19 @@ impl Publisher {
                 }
                 let mut shard = hub.shards[usize::from(hub.shard_of(&listing.name))].lock();
                 let definition = redefinition(symbol, listing, scale, finest)?;
-                let definition = Definition { id: directory.next_id(), ..definition };
+                let tick_size = match tick_size {
+                    ABSENT => current.to(finest).price(definition.tick_size),
+                    told => scale.to(finest).price(told),
+                };
+                // One that the finer scale cannot hold is no reason to lose the ticks that it can.
+                let tick_size = tick_size.unwrap_or_else(|_| {
+                    tally.refuse(Refusal::TickSize);
+                    ABSENT
+                });
+                let definition = Definition { id: directory.next_id(), tick_size, ..definition };
                 shard.redefine(symbol, definition, current.to(finest))?;
                 directory.take_id();
+                directory.insert(&listing.name, index, instrument);
             }
             return Ok((index, finest != current));
         }
@@ -284,6 +296,7 @@ impl Publisher {
         let definition = Definition {
             session_date: listing.session_date,
             previous_close: listing.previous_close,
+            tick_size,
             ..Definition::new(
                 directory.take_id(),
                 &listing.name,
@@ -292,7 +305,7 @@ impl Publisher {
             )
         };
         hub.symbols.push(|symbol| symbol.define(definition));
-        directory.names.insert(listing.name.as_str().into(), index);
+        directory.insert(&listing.name, index, instrument);
         Ok((index, true))
     }
 
@@ -416,7 +429,8 @@ fn try_apply(
     Ok((position, event))
 }
 
-/// The definition that replaces the symbol's current one; what the listing does not know stays.
+/// The definition that replaces the symbol's current one, but for its tick size; what the listing
+/// does not know stays.
 fn redefinition(
     symbol: &SymbolState,
     listing: &Listing,
@@ -457,8 +471,7 @@ mod tests {
     }
 
     fn listing(name: &str, price_exponent: i8, size_exponent: i8) -> Listing {
-        let (session_date, previous_close) = (0, ABSENT);
-        Listing { name: name.into(), price_exponent, size_exponent, session_date, previous_close }
+        Listing::new(name, price_exponent, size_exponent)
     }
 
     fn list(publisher: &mut Publisher, listings: &[Listing]) {
@@ -572,7 +585,7 @@ mod tests {
         publish(&mut two, &[trade(0, 7, 1)]);
         assert_eq!(price_and_size(&hub, "B"), (7, 1));
         let (page, more) = hub.list("", None, 2);
-        assert_eq!(page.iter().map(|d| &*d.name).collect::<Vec<_>>(), ["A", "B"]);
+        assert_eq!(page.iter().map(|line| &*line.definition.name).collect::<Vec<_>>(), ["A", "B"]);
         assert!(more);
     }
 

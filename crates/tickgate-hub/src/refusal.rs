@@ -2,12 +2,15 @@
 
 use tickgate_protocol::{
     entry::trade_flag,
-    number::{self, ABSENT, EXPONENT_LIMIT},
+    instrument::{self, Instrument},
+    number::{self, ABSENT, EXPONENT_LIMIT, LIMIT},
     symbol::check_name,
     tick::{Correction, CorrectionKind, Listing, Quote, Status, TickBody, Trade},
 };
 
-/// Why a listing or a tick was refused. A closed list; the counters and metrics use its labels.
+use crate::stats::Tally;
+
+/// Why a listing, a field of one, or a tick was refused. A closed list; the counters and metrics use its labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Refusal {
@@ -17,6 +20,15 @@ pub enum Refusal {
     Exponent,
     /// A listing whose previous close is no valid number.
     PreviousClose,
+    /// A tick size that is no valid number above 0, also when brought to the symbol's finer scale.
+    /// The listing stands without it, as it does without the three below: no tick depends on them.
+    TickSize,
+    /// A description that [`instrument::is_description`] does not allow.
+    Description,
+    /// A venue that [`instrument::is_venue`] does not allow.
+    Venue,
+    /// A currency that [`instrument::is_currency`] does not allow.
+    Currency,
     /// A listing of a new symbol above the hub's limit.
     SymbolLimit,
     /// A listing above what one feed may announce.
@@ -47,10 +59,14 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Name,
         Self::Exponent,
         Self::PreviousClose,
+        Self::TickSize,
+        Self::Description,
+        Self::Venue,
+        Self::Currency,
         Self::SymbolLimit,
         Self::ListingLimit,
         Self::DefinitionLimit,
@@ -73,6 +89,10 @@ impl Refusal {
             Self::Name => "name",
             Self::Exponent => "exponent",
             Self::PreviousClose => "previous_close",
+            Self::TickSize => "tick_size",
+            Self::Description => "description",
+            Self::Venue => "venue",
+            Self::Currency => "currency",
             Self::SymbolLimit => "symbol_limit",
             Self::ListingLimit => "listing_limit",
             Self::DefinitionLimit => "definition_limit",
@@ -104,6 +124,31 @@ pub(crate) fn check_listing(listing: &Listing) -> Result<(), Refusal> {
         return Err(Refusal::Exponent);
     }
     if number::is_valid(listing.previous_close) { Ok(()) } else { Err(Refusal::PreviousClose) }
+}
+
+/// A listing's tick size and words, without those that break their rule, which are counted.
+pub(crate) fn sound_fields(listing: &Listing, tally: &mut Tally) -> (i64, Instrument) {
+    let tick_size = match listing.tick_size {
+        size @ (ABSENT | 1..=LIMIT) => size,
+        _ => {
+            tally.refuse(Refusal::TickSize);
+            ABSENT
+        }
+    };
+    let mut word = |word: &Option<Box<str>>, is_allowed: fn(&str) -> bool, refusal| {
+        let is_sound = word.as_deref().is_none_or(is_allowed);
+        if !is_sound {
+            tally.refuse(refusal);
+        }
+        word.clone().filter(|_| is_sound)
+    };
+    let Instrument { description, venue, currency } = &listing.instrument;
+    let instrument = Instrument {
+        description: word(description, instrument::is_description, Refusal::Description),
+        venue: word(venue, instrument::is_venue, Refusal::Venue),
+        currency: word(currency, instrument::is_currency, Refusal::Currency),
+    };
+    (tick_size, instrument)
 }
 
 /// Checks what a tick says of itself.
@@ -167,10 +212,7 @@ fn check_price_and_size(price: i64, size: i64) -> Result<(), Refusal> {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use tickgate_protocol::{
-        number::LIMIT,
-        tick::{Reason, StatusChange},
-    };
+    use tickgate_protocol::tick::{Reason, StatusChange};
 
     use super::*;
 
@@ -244,19 +286,13 @@ mod tests {
 
     #[test]
     fn a_listing_is_checked_whole() {
-        let good = Listing {
-            name: "A".into(),
-            price_exponent: -18,
-            size_exponent: 18,
-            session_date: 0,
-            previous_close: ABSENT,
-        };
+        let good = Listing::new("A", -18, 18);
         assert_eq!(check_listing(&good), Ok(()));
         for (listing, refusal) in [
             (Listing { name: "*".into(), ..good.clone() }, Refusal::Name),
             (Listing { price_exponent: 19, ..good.clone() }, Refusal::Exponent),
             (Listing { size_exponent: -19, ..good.clone() }, Refusal::Exponent),
-            (Listing { previous_close: LIMIT + 1, ..good.clone() }, Refusal::PreviousClose),
+            (Listing { previous_close: LIMIT + 1, ..good }, Refusal::PreviousClose),
         ] {
             assert_eq!(check_listing(&listing), Err(refusal), "{listing:?}");
         }

@@ -6,6 +6,7 @@ use std::fs;
 
 use tickgate_hub::{DEFINITION_LIMIT, Hub, HubConfig};
 use tickgate_protocol::{
+    instrument::{CURRENCY_LIMIT_BYTES, DESCRIPTION_LIMIT_BYTES, Instrument, VENUE_LIMIT_BYTES},
     number::ABSENT,
     symbol::{NAME_LIMIT_BYTES, SymbolIndex},
     tick::{Batch, Listing, Reason, Status, StatusChange, Tick, TickBody, Trade},
@@ -70,7 +71,13 @@ fn a_hub_filled_to_its_limits_stays_within_its_formula() {
 
 fn listing(symbol: usize, price_exponent: i8, size_exponent: i8) -> Listing {
     let name = format!("{symbol:0>NAME_LIMIT_BYTES$}");
-    Listing { name, price_exponent, size_exponent, session_date: 0, previous_close: ABSENT }
+    let word = |limit| Some("w".repeat(limit).into());
+    let instrument = Instrument {
+        description: word(DESCRIPTION_LIMIT_BYTES),
+        venue: word(VENUE_LIMIT_BYTES),
+        currency: Some("C".repeat(CURRENCY_LIMIT_BYTES).into()),
+    };
+    Listing { instrument, ..Listing::new(name, price_exponent, size_exponent) }
 }
 
 /// Physical memory of this process; `None` where the system does not say.

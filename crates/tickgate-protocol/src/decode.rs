@@ -50,7 +50,7 @@ impl Decoder {
                 match message.first() {
                     Some(0x90..=0x9f | 0xdc | 0xdd) => Ok(msgpack::frames::read_frame(message)?
                         .map_or(Message::Unknown, Message::Frame)),
-                    _ => reply(&msgpack::tree::read(message)?),
+                    _ => reply(&msgpack::tree::read(message)?, self.dialect),
                 }
             }
             Dialect::Json => {
@@ -58,15 +58,15 @@ impl Decoder {
                 if value.get("type").and_then(Value::as_text) == Some("frame") {
                     json::frames::read_frame(&value, &mut self.definitions).map(Message::Frame)
                 } else {
-                    reply(&value)
+                    reply(&value, self.dialect)
                 }
             }
         }
     }
 }
 
-fn reply(value: &Value<'_>) -> Result<Message, DecodeError> {
-    match read_reply(value) {
+fn reply(value: &Value<'_>, dialect: Dialect) -> Result<Message, DecodeError> {
+    match read_reply(value, dialect) {
         Ok(reply) => Ok(Message::Reply(reply)),
         Err(DecodeError::UnknownReply { .. }) => Ok(Message::Unknown),
         Err(error) => Err(error),

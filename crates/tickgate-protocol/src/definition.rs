@@ -20,6 +20,8 @@ pub struct Definition {
     pub session_date: u32,
     /// Previous session's close; [`ABSENT`] (nil on the wire) where unknown.
     pub previous_close: i64,
+    /// Least step between two prices; [`ABSENT`] (nil on the wire) where unknown.
+    pub tick_size: i64,
     /// Trading status when this definition was sent.
     pub status: Status,
     /// How many status changes that status is the result of.
@@ -37,6 +39,7 @@ impl Definition {
             size_exponent,
             session_date: 0,
             previous_close: ABSENT,
+            tick_size: ABSENT,
             status: Status::Trading,
             status_sequence: 0,
         }

@@ -79,7 +79,7 @@ impl Dialect {
     /// [`DecodeError::UnknownReply`] for a `type` that is not known, which a client ignores;
     /// any other [`DecodeError`] when the message breaks the protocol.
     pub fn parse_reply(self, message: &[u8]) -> Result<Reply, DecodeError> {
-        tree::read_reply::read_reply(&self.read(message)?)
+        tree::read_reply::read_reply(&self.read(message)?, self)
     }
 
     /// Appends the head of a data frame; its entries follow, then [`Self::finish_frame`].

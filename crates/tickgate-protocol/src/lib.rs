@@ -2,7 +2,8 @@
 //!
 //! No I/O, no async, no clock. Read in this order:
 //!
-//! - [`number`], [`symbol`], [`channel`], [`bar`], [`date`]: the words everything else is made of;
+//! - [`number`], [`symbol`], [`channel`], [`bar`], [`date`], [`instrument`]: the words everything
+//!   else is made of;
 //! - [`tick`]: what a feed hands to the hub;
 //! - [`definition`], [`entry`]: what a data frame carries;
 //! - [`command`], [`reply`], [`close`]: the rest of the conversation;
@@ -18,6 +19,8 @@ pub mod channel;
 pub mod bar;
 
 pub mod date;
+
+pub mod instrument;
 
 pub mod tick;
 

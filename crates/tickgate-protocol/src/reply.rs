@@ -3,6 +3,7 @@
 use crate::{
     channel::Channels,
     command::{ErrorCode, Refusal},
+    instrument::Instrument,
 };
 
 /// A reply: a map with `type` and, where the command had one, its `id`.
@@ -186,4 +187,8 @@ pub struct SymbolInfo {
     pub price_exponent: i8,
     /// Scale of sizes.
     pub size_exponent: i8,
+    /// Least step between two prices; [`crate::number::ABSENT`] where unknown.
+    pub tick_size: i64,
+    /// What it stands for, in words.
+    pub instrument: Instrument,
 }

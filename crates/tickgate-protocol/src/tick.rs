@@ -2,7 +2,7 @@
 //!
 //! A feed fills a [`Batch`] and hands it to the hub, which validates, sequences and applies it.
 
-use crate::number::ABSENT;
+use crate::{instrument::Instrument, number::ABSENT};
 
 /// A feed's own number for a symbol: dense from 0, in the order of its listings.
 pub type FeedSymbol = u32;
@@ -20,6 +20,11 @@ pub struct Listing {
     pub session_date: u32,
     /// Previous session's closing price at `price_exponent`; [`ABSENT`] where unknown.
     pub previous_close: i64,
+    /// Least step between two prices at `price_exponent`, above 0; [`ABSENT`] where unknown. It is
+    /// told to clients; no tick is held to it.
+    pub tick_size: i64,
+    /// What it stands for, in words.
+    pub instrument: Instrument,
 }
 
 /// One event of one symbol.
@@ -256,6 +261,22 @@ pub struct Batch {
 impl Default for Batch {
     fn default() -> Self {
         Self { new_epoch: false, listings: Vec::new(), ticks: Vec::new(), clock_ns: ABSENT }
+    }
+}
+
+impl Listing {
+    /// A listing that knows nothing but its scale.
+    #[must_use]
+    pub fn new(name: impl Into<String>, price_exponent: i8, size_exponent: i8) -> Self {
+        Self {
+            name: name.into(),
+            price_exponent,
+            size_exponent,
+            session_date: 0,
+            previous_close: ABSENT,
+            tick_size: ABSENT,
+            instrument: Instrument::default(),
+        }
     }
 }
 

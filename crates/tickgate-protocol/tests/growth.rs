@@ -65,6 +65,37 @@ fn json_entries_and_keys_that_are_unknown_are_ignored() {
     );
 }
 
+/// A gateway of before: its definitions end with the status, its directory tells the scale only.
+#[test]
+fn what_an_earlier_gateway_does_not_tell_is_not_known() {
+    let defined = |message| match message {
+        Message::Frame(mut frame) => match frame.entries.remove(0) {
+            Entry::Definition(definition) => definition.tick_size,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    let bytes =
+        [0x95, 1, 2, 3, 0, 0x91, 0x99, 0x01, 0x07, 0xa1, b'A', 0xfe, 0x00, 0xc0, 0x0a, 0x01, 0x00];
+    assert_eq!(defined(read(&bytes)), ABSENT);
+    let text = r#"{"type":"frame","sequence":2,"sent_at_us":3,"cause":0,"entries":[
+        {"type":"definition","symbol":"A","id":7,"price_exponent":-2,"size_exponent":0,
+         "session_date":null,"previous_close":0.10,"status":"trading","status_sequence":0}]}"#;
+    assert_eq!(defined(read_json(text)), ABSENT);
+
+    let page = br#"{"type":"symbols","symbols":[
+        {"name":"A","price_exponent":-2,"size_exponent":0}],"more":false}"#;
+    let packed = b"\x83\xa4type\xa7symbols\xa7symbols\x91\x83\xa4name\xa1A\
+        \xaeprice_exponent\xfe\xadsize_exponent\x00\xa4more\xc2";
+    for (dialect, bytes) in [(Dialect::Json, &page[..]), (Dialect::MessagePack, packed)] {
+        let Ok(Reply::Symbols { symbols, .. }) = dialect.parse_reply(bytes) else {
+            panic!("{:?}", dialect.parse_reply(bytes))
+        };
+        assert_eq!(symbols[0].tick_size, ABSENT);
+        assert!(symbols[0].instrument.is_unknown());
+    }
+}
+
 #[test]
 fn unknown_replies_and_frames_are_told_as_such() {
     assert_eq!(read(b"\x81\xa4type\xa3new"), Message::Unknown);

@@ -5,6 +5,7 @@ use tickgate_protocol::{
     command::{ErrorCode, Refusal},
     dialect::Dialect,
     entry::BarEntry,
+    instrument::Instrument,
     number::ABSENT,
     reply::{Limits, Rejected, Reply, Resumed, SequenceSource, Subscribed, SymbolInfo, Welcome},
 };
@@ -81,7 +82,13 @@ fn every_reply_survives_both_dialects() {
         },
         Reply::Symbols {
             id: None,
-            symbols: vec![SymbolInfo { name: "A".into(), price_exponent: -8, size_exponent: 3 }],
+            symbols: vec![SymbolInfo {
+                name: "A".into(),
+                price_exponent: -8,
+                size_exponent: 3,
+                tick_size: 5,
+                instrument: Instrument { venue: Some("Börse".into()), ..Instrument::default() },
+            }],
             more: false,
         },
         Reply::Pong { id: Some(9), time_us: -1 },

@@ -8,6 +8,7 @@ use tickgate_protocol::{
     definition::Definition,
     dialect::Dialect,
     entry::{Entry, Frame},
+    reply::Reply,
 };
 
 /// A frame as the engine builds it: entries of a shared encoding copied behind one head.
@@ -50,6 +51,20 @@ proptest! {
             let mut bytes = Vec::new();
             dialect.write_command(&mut bytes, &command);
             prop_assert_eq!(dialect.parse_command(&bytes), Ok(command.clone()), "{:?}", dialect);
+        }
+    }
+
+    #[test]
+    fn pages_of_the_directory_come_back_as_they_were(
+        symbols in vec(strategies::symbol_info(), 0..20),
+        more in any::<bool>(),
+    ) {
+        let page = Reply::Symbols { id: Some(1), symbols, more };
+        for dialect in Dialect::ALL {
+            let mut bytes = Vec::new();
+            dialect.write_reply(&mut bytes, &page);
+            let message = Decoder::new(dialect).decode(&bytes);
+            prop_assert_eq!(message, Ok(Message::Reply(page.clone())), "{:?}", dialect);
         }
     }
 }

@@ -14,7 +14,6 @@ use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use tickgate_hub::{Hub, HubConfig};
 use tickgate_protocol::{
     dialect::Dialect,
-    number::ABSENT,
     tick::{Batch, Listing},
 };
 use tickgate_session::{Engine, EngineConfig, Inbound, Now, Shared, Transport};
@@ -80,13 +79,7 @@ fn round(hub: &Arc<Hub>, names: &[String], count: usize, seed: u64) -> [f64; 2] 
 }
 
 fn listing(name: impl ToString) -> Listing {
-    Listing {
-        name: name.to_string(),
-        price_exponent: -2,
-        size_exponent: 0,
-        session_date: 20_240_808,
-        previous_close: ABSENT,
-    }
+    Listing { session_date: 20_240_808, ..Listing::new(name.to_string(), -2, 0) }
 }
 
 /// A client's messages on their way in; what comes back is thrown away.

@@ -1,5 +1,6 @@
 //! Carries out what clients ask.
 
+use tickgate_hub::DirectoryLine;
 use tickgate_protocol::{
     close::CloseReason,
     command::{Command, ErrorCode, Op, Refusal},
@@ -170,15 +171,14 @@ impl<T: Transport> Engine<T> {
             return Err(bad_field(id, "limit", message));
         }
         let (page, more) = self.shared.hub().list(prefix, after, limit as usize);
-        let symbols = page
-            .iter()
-            .map(|definition| SymbolInfo {
-                name: definition.name.to_string(),
-                price_exponent: definition.price_exponent,
-                size_exponent: definition.size_exponent,
-            })
-            .collect();
-        Ok(Reply::Symbols { id, symbols, more })
+        let symbols = page.iter().map(|DirectoryLine { definition, instrument }| SymbolInfo {
+            name: definition.name.to_string(),
+            price_exponent: definition.price_exponent,
+            size_exponent: definition.size_exponent,
+            tick_size: definition.tick_size,
+            instrument: instrument.as_deref().cloned().unwrap_or_default(),
+        });
+        Ok(Reply::Symbols { id, symbols: symbols.collect(), more })
     }
 }
 

@@ -274,13 +274,7 @@ mod tests {
             if self.polls > 1 {
                 return (self.then)();
             }
-            batch.listings.push(Listing {
-                name: "AAPL".to_owned(),
-                price_exponent: -2,
-                size_exponent: 0,
-                session_date: 0,
-                previous_close: tickgate_protocol::number::ABSENT,
-            });
+            batch.listings.push(Listing::new("AAPL", -2, 0));
             Next::Again
         }
 

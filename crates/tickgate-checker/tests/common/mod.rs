@@ -16,6 +16,8 @@ pub const UNIX_US: i64 = 1_700_000_000_000_000;
 pub const TICK_US: u64 = 5_000;
 /// What the gateway is told of a frame: prices have two decimals, sizes one.
 pub const EXPONENTS: (i32, i32) = (-2, -1);
+/// Of every symbol's prices, scaled.
+pub const TICK_SIZE: Option<i64> = Some(5);
 /// Nothing happens in the feed from here on.
 pub const QUIET_US: u64 = 3_000_000;
 pub const END_US: u64 = 3_600_000;
@@ -199,9 +201,10 @@ fn entry_object(entry: &Entry) -> Value {
             ("name", value) => ("symbol", value.clone()),
             ("status", Value::Int(code)) => ("status", word(*code)),
             ("reason", Value::Int(code)) => ("reason", word(100 + *code)),
-            ("bid_price" | "ask_price" | "price" | "high" | "low" | "open", Value::Int(n)) => {
-                (*key, decimal(*n, 2))
-            }
+            (
+                "bid_price" | "ask_price" | "price" | "high" | "low" | "open" | "tick_size",
+                Value::Int(n),
+            ) => (*key, decimal(*n, 2)),
             ("bid_size" | "ask_size" | "size" | "volume", Value::Int(n)) => (*key, decimal(*n, 1)),
             (key, value) => (key, value.clone()),
         };
@@ -346,6 +349,7 @@ impl Gateway {
                 previous_close: None,
                 status: 1,
                 status_sequence: 0,
+                tick_size: TICK_SIZE,
             };
             self.transcript.truth.define(0, definition);
         }
@@ -623,6 +627,7 @@ fn definition(symbol: &mut Symbol) -> Entry {
             ("previous_close", Value::Nil),
             ("status", int(status)),
             ("status_sequence", int(symbol.statuses.len() as u64)),
+            ("tick_size", optional(TICK_SIZE)),
         ],
     )
 }

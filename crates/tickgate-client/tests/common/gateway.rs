@@ -70,13 +70,7 @@ impl Gateway {
     }
 
     pub(crate) fn list(&mut self, names: &[&str]) {
-        let listing = |name: &&str| Listing {
-            name: (*name).to_owned(),
-            price_exponent: -2,
-            size_exponent: 0,
-            session_date: 0,
-            previous_close: ABSENT,
-        };
+        let listing = |name: &&str| Listing::new(*name, -2, 0);
         let listings = names.iter().map(listing).collect();
         self.publisher.publish(&Batch { listings, ..Batch::default() });
     }

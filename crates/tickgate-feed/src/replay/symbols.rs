@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tickgate_protocol::{
-    number::{ABSENT, Decimal},
+    number::Decimal,
     symbol::check_name,
     tick::{FeedSymbol, Listing},
 };
@@ -56,13 +56,7 @@ impl Symbols {
     fn list(&mut self, name: &str) -> FeedSymbol {
         let symbol = self.listings.len() as FeedSymbol;
         self.numbers.insert(name.to_owned(), symbol);
-        self.listings.push(Listing {
-            name: name.to_owned(),
-            price_exponent: 0,
-            size_exponent: 0,
-            session_date: 0,
-            previous_close: ABSENT,
-        });
+        self.listings.push(Listing::new(name, 0, 0));
         symbol
     }
 

@@ -111,11 +111,9 @@ impl Instrument {
     /// How the symbol is announced.
     pub(crate) fn listing(&self, name: String, session_date: u32) -> Listing {
         Listing {
-            name,
-            price_exponent: self.price_exponent,
-            size_exponent: self.size_exponent,
             session_date,
             previous_close: self.anchor * self.tick,
+            ..Listing::new(name, self.price_exponent, self.size_exponent)
         }
     }
 

@@ -170,7 +170,7 @@ async fn symbols(
     let (page, more) = hub.list(&query.prefix, query.after.as_deref(), limit(query.limit)?);
     let feed = hub.feed_status();
     Ok(Json(Symbols {
-        symbols: page.iter().filter_map(|definition| Symbol::of(hub, definition)).collect(),
+        symbols: page.iter().filter_map(|line| Symbol::of(hub, &line.definition)).collect(),
         more,
         listed: u64::from(hub.symbol_count()),
         epoch: hub.epoch(),

@@ -132,13 +132,7 @@ impl Run {
 
     fn list(&mut self, places: i8) {
         self.places = places;
-        let listing = Listing {
-            name: "A".to_owned(),
-            price_exponent: -places,
-            size_exponent: 0,
-            session_date: 0,
-            previous_close: ABSENT,
-        };
+        let listing = Listing::new("A", -places, 0);
         self.publisher.publish(&Batch { listings: vec![listing], ..Batch::default() });
     }
 
@@ -437,13 +431,7 @@ fn a_concurrent_reader_of_bars_sees_whole_ones_in_order_and_misses_none() {
     let config = HubConfig { symbol_limit: 8, bar_1s_capacity: 64, ..HubConfig::default() };
     let hub = Hub::new(config, 1).expect("valid");
     let mut publisher = hub.publisher();
-    let listing = Listing {
-        name: "A".to_owned(),
-        price_exponent: 0,
-        size_exponent: 0,
-        session_date: 0,
-        previous_close: ABSENT,
-    };
+    let listing = Listing::new("A", 0, 0);
     publisher.publish(&Batch { listings: vec![listing], ..Batch::default() });
     let symbol = hub.symbol(SymbolIndex(0)).expect("listed");
     let done = AtomicBool::new(false);

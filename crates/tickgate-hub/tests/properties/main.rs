@@ -45,13 +45,7 @@ fn hub(shards: usize) -> Arc<Hub> {
 }
 
 fn listing(symbol: usize, price_exponent: i8, size_exponent: i8) -> Listing {
-    Listing {
-        name: format!("S{symbol}"),
-        price_exponent,
-        size_exponent,
-        session_date: 0,
-        previous_close: ABSENT,
-    }
+    Listing::new(format!("S{symbol}"), price_exponent, size_exponent)
 }
 
 /// A feed, the hub it publishes to, and what should be there.

@@ -16,6 +16,8 @@ use tickgate_protocol::{
     command::{Command, Op},
     dialect::Dialect,
     entry::Entry,
+    instrument::Instrument,
+    number::ABSENT,
     reply::{Limits, Reply, SequenceSource, SymbolInfo, Welcome},
 };
 use tungstenite::{
@@ -247,7 +249,13 @@ impl Session {
                         (definition.price_exponent, definition.size_exponent)
                     };
                     let name = SYMBOL.to_owned();
-                    let symbols = vec![SymbolInfo { name, price_exponent, size_exponent }];
+                    let symbols = vec![SymbolInfo {
+                        name,
+                        price_exponent,
+                        size_exponent,
+                        tick_size: ABSENT,
+                        instrument: Instrument::default(),
+                    }];
                     self.say(&Reply::Symbols { id, symbols, more: false })?;
                 }
                 op => others.push(Command { id, op }),

@@ -11,7 +11,8 @@ use crate::{
 pub(super) fn check(entry: &Entry) -> Result<(), Violation> {
     let sound = match entry {
         Entry::Definition(definition) => {
-            is_valid(definition.previous_close) && count(definition.status_sequence)
+            all([definition.previous_close, definition.tick_size])
+                && count(definition.status_sequence)
         }
         Entry::Epoch { epoch } => count(*epoch),
         Entry::Ready { command_id } => command_id.is_none_or(is_valid),

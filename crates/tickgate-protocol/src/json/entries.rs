@@ -49,6 +49,7 @@ pub(crate) fn write_entry(out: &mut Vec<u8>, entry: &Entry, definition: Option<&
             object.price("previous_close", definition.previous_close);
             object.name("status", definition.status.name());
             object.count("status_sequence", definition.status_sequence);
+            object.price("tick_size", definition.tick_size);
         }
         Entry::Epoch { epoch } => {
             object.begin("epoch");

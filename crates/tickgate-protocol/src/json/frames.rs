@@ -100,6 +100,10 @@ fn read_definition(map: &Map<'_>) -> Read<Definition> {
         previous_close: scaled(map, "previous_close", price_exponent)?,
         status: read_status(map)?,
         status_sequence: map.count("status_sequence")?,
+        // An earlier gateway does not send it.
+        tick_size: map
+            .optional("tick_size", |value| read_decimal(value, price_exponent))?
+            .unwrap_or(ABSENT),
     })
 }
 

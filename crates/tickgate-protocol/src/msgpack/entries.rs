@@ -161,7 +161,7 @@ fn write_bar(out: &mut Vec<u8>, bar: &BarEntry) {
 
 fn write_definition(out: &mut Vec<u8>, definition: &Definition) {
     out.reserve(ENTRY_LIMIT_BYTES + definition.name.len());
-    head(out, 9, kind::DEFINITION, definition.id);
+    head(out, 10, kind::DEFINITION, definition.id);
     put::text(out, &definition.name);
     put::signed(out, definition.price_exponent.into());
     put::signed(out, definition.size_exponent.into());
@@ -172,4 +172,5 @@ fn write_definition(out: &mut Vec<u8>, definition: &Definition) {
     put::field(out, definition.previous_close);
     out.push(definition.status as u8);
     put::unsigned(out, definition.status_sequence);
+    put::field(out, definition.tick_size);
 }

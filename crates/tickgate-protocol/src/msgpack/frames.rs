@@ -64,6 +64,7 @@ fn read_entry(rest: &mut &[u8]) -> Read<Option<Entry>> {
             previous_close: entry.nullable("previous_close")?,
             status: entry.status()?,
             status_sequence: entry.count("status_sequence")?,
+            tick_size: entry.trailing("tick_size")?,
         }),
         kind::EPOCH => Entry::Epoch { epoch: entry.count("epoch")? },
         kind::READY => {
@@ -197,6 +198,11 @@ impl<'a, 'm> Elements<'a, 'm> {
             Some(ABSENT) => Err(field_error(self.what, field, ABSENT).into()),
             Some(number) => Ok(number),
         }
+    }
+
+    /// As [`Self::nullable`], of an element that an earlier gateway does not send: absent then.
+    fn trailing(&mut self, field: &'static str) -> Read<i64> {
+        if self.left == 0 { Ok(ABSENT) } else { self.nullable(field) }
     }
 
     fn integer(&mut self, field: &'static str) -> Read<i64> {

@@ -10,7 +10,9 @@ use crate::{
     channel::{Channel, Channels},
     command::{ErrorCode, Refusal},
     decode::DecodeError,
+    dialect::Dialect,
     entry::{BarEntry, last_field, quote_field},
+    instrument::Instrument,
     json::decimal,
     number::{ABSENT, LIMIT, is_valid},
     reply::{Limits, Rejected, Reply, Resumed, SequenceSource, Subscribed, SymbolInfo, Welcome},
@@ -22,7 +24,7 @@ type Read<T> = Result<T, DecodeError>;
 ///
 /// # Errors
 /// [`DecodeError::UnknownReply`] for a `type` that is not known, otherwise what is wrong with it.
-pub(crate) fn read_reply(value: &Value<'_>) -> Read<Reply> {
+pub(crate) fn read_reply(value: &Value<'_>, dialect: Dialect) -> Read<Reply> {
     let map = Map::of("reply", value)?;
     let id = map.optional("id", |value| integer(value, -LIMIT, LIMIT))?;
     let reply = match map.text("type")?.as_str() {
@@ -59,7 +61,7 @@ pub(crate) fn read_reply(value: &Value<'_>) -> Read<Reply> {
         }
         "symbols" => Reply::Symbols {
             id,
-            symbols: map.list("symbols", read_symbol)?,
+            symbols: map.list("symbols", |symbol| read_symbol(symbol, dialect))?,
             more: map.boolean("more")?,
         },
         "pong" => Reply::Pong { id, time_us: map.time("time_us")? },
@@ -144,12 +146,28 @@ fn read_rejected(value: &Value<'_>) -> Option<Rejected> {
     Some(Rejected { symbol: map.text("symbol").ok()?, code: map.required("code", code).ok()? })
 }
 
-fn read_symbol(value: &Value<'_>) -> Option<SymbolInfo> {
+/// An earlier gateway tells the name and the scale only.
+fn read_symbol(value: &Value<'_>, dialect: Dialect) -> Option<SymbolInfo> {
     let map = Map::of("symbols", value).ok()?;
+    let price_exponent = map.exponent("price_exponent").ok()?;
+    let tick_size = map.optional("tick_size", |value| {
+        let read = match dialect {
+            Dialect::MessagePack => value.as_integer(),
+            Dialect::Json => read_decimal(value, price_exponent),
+        };
+        read.filter(|field| is_valid(*field))
+    });
+    let word = |key| Some(map.optional(key, text).ok()?.map(String::into_boxed_str));
     Some(SymbolInfo {
         name: map.text("name").ok()?,
-        price_exponent: map.exponent("price_exponent").ok()?,
+        price_exponent,
         size_exponent: map.exponent("size_exponent").ok()?,
+        tick_size: tick_size.ok()?.unwrap_or(ABSENT),
+        instrument: Instrument {
+            description: word("description")?,
+            venue: word("venue")?,
+            currency: word("currency")?,
+        },
     })
 }
 

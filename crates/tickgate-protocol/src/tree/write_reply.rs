@@ -11,13 +11,14 @@ use crate::{
     command::Refusal,
     dialect::Dialect,
     entry::{BarEntry, last_field, quote_field},
+    instrument::Instrument,
     json::decimal,
     number::ABSENT,
     reply::{Limits, Rejected, Reply, SequenceSource, Subscribed, SymbolInfo, Welcome},
 };
 
-/// The map of a reply. The dialect matters only for the numbers of bars in `history`: arrays of
-/// scaled integers in MessagePack, objects of plain decimals in JSON.
+/// The map of a reply. The dialect matters only for numbers with a scale, the bars of `history` and
+/// the tick sizes of `symbols`: scaled integers in MessagePack, plain decimals in JSON.
 pub(crate) fn write_reply(reply: &Reply, dialect: Dialect) -> Value<'_> {
     match reply {
         Reply::Welcome(welcome) => write_welcome(welcome),
@@ -58,7 +59,10 @@ pub(crate) fn write_reply(reply: &Reply, dialect: Dialect) -> Value<'_> {
         }
         Reply::Symbols { id, symbols, more } => {
             let mut map = answer("symbols", *id);
-            map.put("symbols", Value::Array(symbols.iter().map(write_symbol).collect()));
+            map.put(
+                "symbols",
+                Value::Array(symbols.iter().map(|symbol| write_symbol(symbol, dialect)).collect()),
+            );
             map.put("more", Value::Boolean(*more));
             map.finish()
         }
@@ -137,11 +141,16 @@ fn write_rejection(rejected: &Rejected) -> Value<'_> {
     Value::Map(vec![symbol, ("code".into(), Value::text(rejected.code.name()))])
 }
 
-fn write_symbol(symbol: &SymbolInfo) -> Value<'_> {
+fn write_symbol(symbol: &SymbolInfo, dialect: Dialect) -> Value<'_> {
+    let Instrument { description, venue, currency } = &symbol.instrument;
     let mut map = Map::default();
     map.put("name", Value::text(&symbol.name));
     map.put("price_exponent", Value::Integer(symbol.price_exponent.into()));
     map.put("size_exponent", Value::Integer(symbol.size_exponent.into()));
+    map.put("tick_size", scaled(symbol.tick_size, symbol.price_exponent, dialect));
+    map.put("description", Value::optional(description.as_deref(), Value::text));
+    map.put("venue", Value::optional(venue.as_deref(), Value::text));
+    map.put("currency", Value::optional(currency.as_deref(), Value::text));
     map.finish()
 }
 
@@ -182,19 +191,24 @@ fn write_bar(bar: &BarEntry, dialect: Dialect, (price, size): (i8, i8)) -> Value
         (bar.trade_count, 0),
         (bar.flags.into(), 0),
     ];
-    let number = |(field, exponent): (i64, i8)| match field {
-        ABSENT => Value::Nil,
-        _ if dialect == Dialect::Json && exponent != 0 => {
-            Value::Number(decimal::to_text(field, exponent).into())
-        }
-        _ => Value::Integer(field),
-    };
+    let number = |(field, exponent): (i64, i8)| scaled(field, exponent, dialect);
     match dialect {
         Dialect::MessagePack => Value::Array(fields.into_iter().map(number).collect()),
         Dialect::Json => {
             let keys = BAR_KEYS.into_iter().map(Into::into);
             Value::Map(keys.zip(fields.into_iter().map(number)).collect())
         }
+    }
+}
+
+/// A number of a scale, or nil.
+fn scaled(field: i64, exponent: i8, dialect: Dialect) -> Value<'static> {
+    match field {
+        ABSENT => Value::Nil,
+        _ if dialect == Dialect::Json && exponent != 0 => {
+            Value::Number(decimal::to_text(field, exponent).into())
+        }
+        _ => Value::Integer(field),
     }
 }
 

@@ -11,7 +11,9 @@ use tickgate_protocol::{
         BarEntry, CorrectionEntry, Entry, LostEntry, LostOrigin, StateEntry, StatusEntry, Step,
         TradeEntry,
     },
+    instrument::Instrument,
     number::{ABSENT, LIMIT},
+    reply::SymbolInfo,
     symbol::WireId,
     tick::{CorrectionKind, Reason, Status},
 };
@@ -48,19 +50,43 @@ pub(crate) fn definition(id: WireId) -> impl Strategy<Value = Definition> {
         field(),
         prop::sample::select(&Status::ALL[..4]),
         count(),
+        field(),
     )
         .prop_map(
-            move |(name, price, size, session_date, previous_close, status, sequence)| Definition {
-                id,
-                name: name.into(),
-                price_exponent: price,
-                size_exponent: size,
+            move |(
+                name,
+                price,
+                size,
                 session_date,
                 previous_close,
                 status,
-                status_sequence: sequence,
+                sequence,
+                tick_size,
+            )| {
+                Definition {
+                    id,
+                    name: name.into(),
+                    price_exponent: price,
+                    size_exponent: size,
+                    session_date,
+                    previous_close,
+                    tick_size,
+                    status,
+                    status_sequence: sequence,
+                }
             },
         )
+}
+
+/// A line of the directory.
+pub(crate) fn symbol_info() -> impl Strategy<Value = SymbolInfo> {
+    let word = || option::of(any::<String>().prop_map(String::into_boxed_str));
+    ("[!#-)+-\\[\\]-~]{1,32}", -18i8..=18, -18i8..=18, field(), [word(), word(), word()]).prop_map(
+        |(name, price_exponent, size_exponent, tick_size, [description, venue, currency])| {
+            let instrument = Instrument { description, venue, currency };
+            SymbolInfo { name, price_exponent, size_exponent, tick_size, instrument }
+        },
+    )
 }
 
 pub(crate) fn state<const N: usize>(id: WireId) -> impl Strategy<Value = StateEntry<N>> {

@@ -8,7 +8,6 @@ use tickgate_protocol::{
     channel::{Channel, Channels},
     command::{Resume, Subscribe},
     dialect::Dialect,
-    number::ABSENT,
     reply::{Reply, Resumed},
     symbol::WILDCARD,
     tick::{Batch, Listing},
@@ -133,13 +132,8 @@ fn hub(symbols: usize) -> (Arc<Hub>, Vec<String>) {
     let sizes = HubConfig { workers: 1, symbol_limit: 16_384, ..HubConfig::default() };
     let hub = Hub::new(sizes, 1).expect("the sizes keep the rules");
     let names: Vec<String> = (0..symbols).map(|n| format!("S{n}")).collect();
-    let listing = |name: &String| Listing {
-        name: name.clone(),
-        price_exponent: -2,
-        size_exponent: 0,
-        session_date: 20_240_808,
-        previous_close: ABSENT,
-    };
+    let listing =
+        |name: &String| Listing { session_date: 20_240_808, ..Listing::new(name.clone(), -2, 0) };
     let listings = names.iter().map(listing).collect();
     hub.publisher().publish(&Batch { listings, ..Batch::default() });
     (hub, names)

@@ -9,7 +9,9 @@ use tickgate_protocol::{
     command::ErrorCode,
     decode::Message,
     entry::Entry,
-    reply::{Reply, Resumed, Subscribed},
+    instrument::Instrument,
+    reply::{Reply, Resumed, Subscribed, SymbolInfo},
+    tick::{Batch, Listing},
 };
 use tickgate_session::EngineConfig;
 
@@ -264,6 +266,39 @@ fn pages_of_the_directory_go_on_where_they_end() {
     assert_eq!(first, (all[..12].to_vec(), true));
     let after = format!(r#"{{"op":"symbols","limit":8,"after":"{}"}}"#, all[11]);
     assert_eq!(page(&mut world, &after), (all[12..].to_vec(), false));
+}
+
+#[test]
+fn a_page_tells_what_each_symbol_is() {
+    let mut world = world(1, EngineConfig::default());
+    let instrument = Instrument {
+        description: Some("Crème brûlée \"futures\"".into()),
+        venue: Some("XPAR".into()),
+        currency: Some("EUR".into()),
+    };
+    let listing = Listing { tick_size: 5, instrument, ..Listing::new("ZZ", -2, 0) };
+    let Listing { instrument, .. } = listing.clone();
+    let mut other = world.shared.hub().publisher();
+    other.publish(&Batch { listings: vec![listing], ..Batch::default() });
+    let ask_for = |world: &mut World, name: &str| {
+        let message = format!(r#"{{"op":"symbols","prefix":"{name}","limit":1}}"#);
+        match ask(world, 0, &message).remove(0) {
+            Reply::Symbols { mut symbols, .. } => symbols.remove(0),
+            other => panic!("{other:?}"),
+        }
+    };
+    let told = ask_for(&mut world, "ZZ");
+    let expected = SymbolInfo {
+        name: "ZZ".into(),
+        price_exponent: -2,
+        size_exponent: 0,
+        tick_size: 5,
+        instrument,
+    };
+    assert_eq!(told, expected);
+    // Of several that begin so the name itself comes first; of it no words are known.
+    let told = ask_for(&mut world, "S1");
+    assert_eq!((told.name.as_str(), told.instrument.is_unknown()), ("S1", true));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod calls;
 mod causes;
 mod clock_steps;
 mod fairness;
+mod finer;
 mod lagging;
 mod leaving;
 mod limits;

@@ -72,13 +72,7 @@ struct Desk {
 impl Desk {
     fn new(throttle_ms: u64) -> Self {
         let hub = Hub::new(HubConfig { workers: 1, ..HubConfig::default() }, 1).unwrap();
-        let listing = Listing {
-            name: "S0".into(),
-            price_exponent: 0,
-            size_exponent: 0,
-            session_date: 20_240_808,
-            previous_close: ABSENT,
-        };
+        let listing = Listing { session_date: 20_240_808, ..Listing::new("S0", 0, 0) };
         let mut publisher = hub.publisher();
         publisher.publish(&Batch { listings: vec![listing], ..Batch::default() });
         let feed = Rc::new(RefCell::new(Feed { publisher, at_next_write: None }));

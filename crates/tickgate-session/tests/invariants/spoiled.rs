@@ -139,7 +139,7 @@ const JOINED: i128 = 22;
 /// it breaks, whichever of several.
 type Spoil = fn(&mut Transcript) -> bool;
 
-const WAYS: [(&str, &[Rule], Spoil); 24] = [
+const WAYS: [(&str, &[Rule], Spoil); 25] = [
     ("a torn value", &[Rule::Value], |t| {
         let delta = t.entry(QUOTE_DELTA, |f| matches!(f[5], Value::Int(_)));
         delta.is_some_and(|fields| add(&mut fields[5], 1))
@@ -212,6 +212,10 @@ const WAYS: [(&str, &[Rule], Spoil); 24] = [
     ("a missing definition", &[Rule::Definition], |t| t.remove(DEFINITION, |_| true)),
     ("a definition of another scale", &[Rule::Definition], |t| {
         t.entry(DEFINITION, |_| true).is_some_and(|fields| add(&mut fields[3], 1))
+    }),
+    ("a definition with another tick size", &[Rule::Definition], |t| {
+        let told = t.entry(DEFINITION, |f| matches!(f[9], Value::Int(_)));
+        told.is_some_and(|fields| add(&mut fields[9], 1))
     }),
     ("a missing ready", &[Rule::Ready], |t| t.remove(READY, |_| true)),
     ("statuses conflated away", &[Rule::Status, Rule::StatusOrder], |t| {

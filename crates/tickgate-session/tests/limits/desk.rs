@@ -6,7 +6,6 @@ use tickgate_hub::{Hub, HubConfig, Publisher};
 use tickgate_protocol::{
     close::CloseReason,
     dialect::Dialect::Json,
-    number::ABSENT,
     reply::Reply,
     tick::{Batch, Listing, Quote, Tick, TickBody},
 };
@@ -140,13 +139,8 @@ impl Client {
 /// Lists `count` symbols, `S0` and on.
 pub(crate) fn list(desk: &mut Desk, count: usize) -> Vec<String> {
     let names: Vec<String> = (0..count).map(|n| format!("S{n}")).collect();
-    let listing = |name: &String| Listing {
-        name: name.clone(),
-        price_exponent: -2,
-        size_exponent: 0,
-        session_date: 20_240_808,
-        previous_close: ABSENT,
-    };
+    let listing =
+        |name: &String| Listing { session_date: 20_240_808, ..Listing::new(name.clone(), -2, 0) };
     let listings = names.iter().map(listing).collect();
     desk.publisher.publish(&Batch { listings, ..Batch::default() });
     names

@@ -100,13 +100,7 @@ fn a_bar_says_what_it_is_and_follows_its_symbol_to_a_finer_scale() {
     let last = TickBody::Trade(Trade { price: -5, size: 1, flags: 0, trade_id: ABSENT });
     let ticks = vec![Tick { symbol, event_time_ns: 2 * MINUTE + 7, body: last }];
     desk.publisher.publish(&Batch { ticks, ..Batch::default() });
-    let finer = Listing {
-        name: "S0".to_owned(),
-        price_exponent: -3,
-        size_exponent: -1,
-        session_date: 0,
-        previous_close: ABSENT,
-    };
+    let finer = Listing::new("S0", -3, -1);
     desk.publisher.publish(&Batch { listings: vec![finer], ..Batch::default() });
     let said = desk.ask(&mut client, &ask("S0", "bar.1d", ""));
     let [

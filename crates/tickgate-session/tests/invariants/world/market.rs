@@ -19,6 +19,7 @@ struct Symbol {
     /// Of its definition.
     id: u32,
     exponents: (i8, i8),
+    tick_size: Option<i64>,
     quote_sequence: u64,
     last_sequence: u64,
     tape_sequence: u64,
@@ -91,12 +92,12 @@ impl Market {
         let exponents = (rng.random_range(-4..=0), rng.random_range(-3..=0));
         let name = format!("S{number}");
         self.batch.clear();
+        // Of some the tick size is known.
+        let tick_size = [ABSENT, 1, 5, 25][number % 4];
         self.batch.listings.push(Listing {
-            name: name.clone(),
-            price_exponent: exponents.0,
-            size_exponent: exponents.1,
             session_date: 20_240_808,
-            previous_close: ABSENT,
+            tick_size,
+            ..Listing::new(name.clone(), exponents.0, exponents.1)
         });
         self.publisher.publish(&self.batch);
         self.symbols.push(Symbol {
@@ -104,6 +105,7 @@ impl Market {
             listing: self.listings,
             id: self.next_id,
             exponents,
+            tick_size: present(tick_size),
             quote_sequence: 0,
             last_sequence: 0,
             tape_sequence: 0,
@@ -129,21 +131,35 @@ impl Market {
     /// A symbol's prices or sizes, or both, get a decimal place more: a new id, and its states anew.
     pub(crate) fn refine(&mut self, now_us: u64, rng: &mut StdRng, truth: &mut Truth) {
         let number = rng.random_range(0..self.symbols.len().min(4));
-        let symbol = &mut self.symbols[number];
-        let (price, size) = [(1, 0), (0, 1), (1, 1)][rng.random_range(0..3)];
-        if symbol.exponents.0 - price < -6 || symbol.exponents.1 - size < -6 {
-            return;
+        let places = [(1, 0), (0, 1), (1, 1)][rng.random_range(0..3)];
+        // A new tick size, or the old one at the new scale.
+        let tick_size = [ABSENT, 2][self.listings as usize % 2];
+        let (price, size) = self.symbols[number].exponents;
+        if price - places.0 >= -6 && size - places.1 >= -6 {
+            self.refine_by(now_us, number, places, tick_size, truth);
         }
+    }
+
+    /// The prices and sizes of a symbol get so many decimal places more.
+    pub(crate) fn refine_by(
+        &mut self,
+        now_us: u64,
+        number: usize,
+        (price, size): (i8, i8),
+        tick_size: i64,
+        truth: &mut Truth,
+    ) {
+        let symbol = &mut self.symbols[number];
         symbol.exponents = (symbol.exponents.0 - price, symbol.exponents.1 - size);
         self.batch.clear();
         self.batch.listings.push(Listing {
-            name: symbol.name.clone(),
-            price_exponent: symbol.exponents.0,
-            size_exponent: symbol.exponents.1,
             session_date: 20_240_808,
-            previous_close: ABSENT,
+            tick_size,
+            ..Listing::new(symbol.name.clone(), symbol.exponents.0, symbol.exponents.1)
         });
         self.publisher.publish(&self.batch);
+        symbol.tick_size =
+            present(tick_size).or(symbol.tick_size.map(|size| size * 10i64.pow(price as u32)));
         symbol.listing = self.listings;
         symbol.id = self.next_id;
         if symbol.session_date == 0 {
@@ -394,6 +410,7 @@ impl Market {
                 previous_close: symbol.previous_close,
                 status: 1,
                 status_sequence: 0,
+                tick_size: symbol.tick_size,
             },
         );
     }
