@@ -15,6 +15,7 @@ use tickgate_feed::{
     replay::{Replay, ReplayConfig},
 };
 use tickgate_protocol::{
+    instrument::Instrument,
     number::{ABSENT, Decimal},
     tick::{Batch, TickBody},
 };
@@ -76,6 +77,12 @@ fn a_real_recording_gives_every_quote_and_every_trade() {
         assert_eq!((batch.listings.len(), listing.name.as_str()), (1, symbol));
         assert_eq!(listing.price_exponent, price_exponent);
         assert_eq!(listing.size_exponent, size_exponent);
+        // The finest price that was printed is no tick size.
+        assert_eq!(listing.tick_size, ABSENT);
+        let Instrument { description, venue, currency } = &listing.instrument;
+        let pair = format!("{}/USDT", &symbol[..3]);
+        assert_eq!(description.as_deref(), Some(pair.as_str()));
+        assert_eq!((venue.as_deref(), currency.as_deref()), (Some("BINANCE"), Some("USDT")));
         let ids = trade_ids(&batch);
         assert!(ids.windows(2).all(|pair| pair[1] == pair[0] + 1), "trade ids are contiguous");
         assert!(batch.ticks.iter().all(|tick| match tick.body {

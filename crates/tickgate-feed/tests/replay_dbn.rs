@@ -8,7 +8,12 @@ use std::{
 };
 
 use common::{flat_out, open, play, real};
-use dbn::{Compression, encode::DynWriter};
+use dbn::{
+    Compression, InstrumentDefMsg, Metadata, RecordHeader, SType, Schema, UNDEF_PRICE,
+    encode::{DynWriter, EncodeRecord, dbn::Encoder},
+    record::str_to_c_chars,
+    rtype,
+};
 use proptest::prelude::*;
 use tickgate_feed::{
     End, Feed, Next,
@@ -18,6 +23,7 @@ use tickgate_feed::{
 };
 use tickgate_protocol::{
     entry::trade_flag,
+    instrument::Instrument,
     number::ABSENT,
     tick::{Batch, Quote, TickBody, Trade},
 };
@@ -77,7 +83,91 @@ fn samples_of_every_supported_schema_and_version_play() {
         let [listing] = batch.listings.as_slice() else { panic!("{name}: one symbol") };
         assert_eq!(listing.name, "ESH1", "{name}");
         assert_eq!((listing.price_exponent, listing.size_exponent), (-2, 0), "{name}");
+        // Of the dataset, GLBX.MDP3; nothing in the recording says more.
+        let venue = Some("GLBX".into());
+        assert_eq!(listing.instrument, Instrument { venue, ..Instrument::default() }, "{name}");
+        assert_eq!(listing.tick_size, ABSENT, "{name}");
     }
+}
+
+/// Definitions of these instruments in steps of these billionths, as a recording of their own.
+fn definitions(folder: &Path, instruments: &[(&str, i64, [&str; 2])]) -> PathBuf {
+    let path = folder.join("definitions.dbn");
+    let metadata = Metadata::builder()
+        .dataset("XNAS.ITCH")
+        .schema(Some(Schema::Definition))
+        .start(START_NS as u64)
+        .stype_in(Some(SType::RawSymbol))
+        .stype_out(SType::InstrumentId)
+        .build();
+    let file = fs::File::create(&path).expect("a writable temporary folder");
+    let mut encoder = Encoder::new(file, &metadata).expect("writable");
+    for (number, (name, min_price_increment, [exchange, currency])) in (1..).zip(instruments) {
+        let mut record = InstrumentDefMsg {
+            hd: RecordHeader::new::<InstrumentDefMsg>(
+                rtype::INSTRUMENT_DEF,
+                0,
+                number,
+                START_NS as u64,
+            ),
+            ts_recv: START_NS as u64,
+            min_price_increment: *min_price_increment,
+            ..InstrumentDefMsg::default()
+        };
+        record.raw_symbol = str_to_c_chars(name).expect("short enough");
+        record.exchange = str_to_c_chars(exchange).expect("short enough");
+        record.currency = str_to_c_chars(currency).expect("short enough");
+        encoder.encode_record(&record).expect("writable");
+    }
+    encoder.flush().expect("writable");
+    path
+}
+
+#[test]
+fn definitions_say_what_the_symbols_of_other_recordings_are() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (ticks, simulated) = recorded(folder.path(), Compression::None);
+    let known = [
+        ("AAPL", 10_000_000, ["XNAS", "USD"]),
+        ("MSFT", UNDEF_PRICE, ["", "usd"]),
+        ("NOSUCH", 1, ["XNAS", "USD"]),
+    ];
+    let defined = definitions(folder.path(), &known);
+    for files in [[&ticks, &defined], [&defined, &ticks]] {
+        let mut replay = open(flat_out(&[files[0], files[1]]));
+        let (batch, end) = play(&mut replay, START_NS);
+        assert_eq!(end, End::Finished);
+        assert_eq!(batch.ticks.len(), simulated.ticks.len());
+        assert_eq!(replay.stats().malformed.total(), 0);
+        let told = |name| {
+            let listing = batch.listings.iter().find(|listing| listing.name == name);
+            let listing = listing.expect("it has ticks");
+            let Instrument { description, venue, currency } = listing.instrument.clone();
+            assert_eq!(description, None, "nobody describes it");
+            (listing.tick_size, venue, currency)
+        };
+        assert_eq!(told("AAPL"), (1, Some("XNAS".into()), Some("USD".into())));
+        // What is no currency is left out, as is what is not there: the dataset's venue stands.
+        assert_eq!(told("MSFT"), (ABSENT, Some("SIMULATED".into()), None));
+        assert_eq!(told("NVDA"), (ABSENT, Some("SIMULATED".into()), None));
+        assert!(batch.listings.iter().all(|listing| listing.name != "NOSUCH"));
+    }
+    let message = Replay::open(flat_out(&[&defined])).err().map(|error| error.to_string());
+    let rule = "holds definitions alone, of nothing that is traded";
+    assert_eq!(message, Some(format!("{}: {rule}", defined.display())));
+}
+
+/// The sample is of Microsoft at Nasdaq.
+#[test]
+fn a_sample_of_definitions_tells_the_venue() {
+    let Some(defined) = sample("definition.v3") else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (ticks, _) = recorded(folder.path(), Compression::None);
+    let (batch, _) = play(&mut open(flat_out(&[&ticks, &defined])), START_NS);
+    let listing = batch.listings.iter().find(|listing| listing.name == "MSFT").expect("listed");
+    assert_eq!(listing.instrument.venue.as_deref(), Some("XNAS"));
+    // The sample tells neither a currency nor an increment.
+    assert_eq!((&listing.instrument.currency, listing.tick_size), (&None, ABSENT));
 }
 
 /// Values as the vendor's Python package `databento-dbn` prints them.
@@ -118,13 +208,13 @@ fn other_schemas_are_refused_by_name() {
         ("status", "status"),
         ("statistics", "statistics"),
         ("ohlcv-1s", "ohlcv-1s"),
-        ("definition", "definition"),
     ];
     for (name, schema) in unsupported {
         let Some(path) = sample(&format!("{name}.v3")) else { continue };
         let message = Replay::open(flat_out(&[&path])).err().map(|error| error.to_string());
         let rule = format!(
-            "{}: schema {schema} carries no ticks; trades, tbbo and mbp-1 are supported",
+            "{}: schema {schema} carries no ticks; trades, tbbo and mbp-1 are supported, and \
+             definition beside them",
             path.display()
         );
         assert_eq!(message, Some(rule));

@@ -199,6 +199,27 @@ fn numbers_are_valid_trade_ids_contiguous_and_corrections_about_earlier_trades()
 }
 
 #[test]
+fn every_price_is_a_whole_number_of_the_tick_sizes_told() {
+    let mut market = open(SimulatedConfig { symbols: 300, zipf_exponent: 0.0, ..lively() });
+    let batch = run(&mut market, every(10 * MS, 2 * SECOND));
+    let mut steps = HashSet::new();
+    for tick in &batch.ticks {
+        let tick_size = batch.listings[tick.symbol as usize].tick_size;
+        let prices = match tick.body {
+            TickBody::Quote(quote) => [quote.bid_price, quote.ask_price],
+            TickBody::Trade(trade) => [trade.price, ABSENT],
+            TickBody::Correction(correction) => [correction.price, ABSENT],
+            TickBody::Status(_) | TickBody::Session(_) => continue,
+        };
+        for price in prices.into_iter().filter(|price| *price != ABSENT) {
+            assert_eq!(price % tick_size, 0, "{tick:?}");
+        }
+        steps.insert(tick_size);
+    }
+    assert!(steps.contains(&1) && steps.contains(&5), "{steps:?}");
+}
+
+#[test]
 fn a_late_driver_catches_up_in_bounded_polls_and_past_a_second_the_schedule_slips() {
     let mut market = open(SimulatedConfig { ticks_per_poll: 1_000, ..config() });
     let mut batch = Batch::default();
@@ -256,4 +277,5 @@ fn listings_come_before_ticks_in_bounded_polls() {
     assert_eq!(listed, 100_000);
     assert_eq!(market.stats().listings, 100_000);
     assert!(batch.listings.iter().all(|l| l.session_date == 20_231_114 && l.previous_close > 0));
+    assert!(batch.listings.iter().all(|l| l.tick_size > 0 && l.instrument.description.is_some()));
 }

@@ -18,6 +18,7 @@ use tickgate_protocol::{
 };
 
 use super::{
+    assets::words,
     lines::{Line, Lines},
     recorded::{Fault, Recorded, Report, Step},
     symbols::{Scale, Symbols},
@@ -117,7 +118,7 @@ impl BinanceReader {
         loop {
             let step = self.read(report, |message| {
                 let (prices, sizes) = message.body.numbers();
-                symbols.scan(message.symbol, prices, sizes);
+                symbols.scan(message.symbol, || words(message.symbol), prices, sizes);
                 Ok(())
             });
             if step != Step::Tick(()) {

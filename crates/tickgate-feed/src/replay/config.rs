@@ -10,9 +10,9 @@ use crate::error::FeedError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReplayConfig {
-    /// The recordings: Binance combined-stream lines, plain or gzip, and DBN (trades, tbbo,
-    /// mbp-1), plain or zstd, told apart by content. Several are merged by time; 1 to 256. No
-    /// default.
+    /// The recordings: Binance combined-stream lines, plain or gzip, and DBN (trades, tbbo, mbp-1,
+    /// and beside these definition), plain or zstd, told apart by content. Several are merged by
+    /// time; 1 to 256. No default.
     pub files: Vec<PathBuf>,
     /// How many times faster than recorded; 0 is flat out, as fast as the replay is polled.
     /// Default 1.0; 0, or 0.001 to 100,000.

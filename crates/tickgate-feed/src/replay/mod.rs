@@ -4,6 +4,7 @@
 //! merged by time of receipt, at a pace, once or repeatedly. Both times it streams; memory does not
 //! grow with a recording's length.
 
+mod assets;
 mod binance;
 mod config;
 mod dbn;
@@ -67,17 +68,19 @@ impl Replay {
     ///
     /// # Errors
     /// [`FeedError::Config`] when a setting is out of its range, [`FeedError::Read`] and
-    /// [`FeedError::Format`] when a recording cannot be read or holds no quote and no trade. One
-    /// that breaks off is no error here: it is played as far as it goes.
+    /// [`FeedError::Format`] when a recording cannot be read, when one holds no quote, no trade and
+    /// no definition, and when all hold definitions alone. One that breaks off is no error here: it
+    /// is played as far as it goes.
     pub fn open(config: ReplayConfig) -> Result<Self, FeedError> {
         config.check()?;
         let mut symbols = Symbols::default();
         for path in &config.files {
-            let before = symbols.sightings();
+            let before = (symbols.sightings(), symbols.definitions());
             // What is malformed is counted and warned of when it is played.
             let mut unheard = Report::default();
             let end = Reader::open(path)?.scan(&mut symbols, &mut unheard);
-            if symbols.sightings() == before && end == Step::Finished {
+            let found = (symbols.sightings(), symbols.definitions());
+            if found == before && end == Step::Finished {
                 let rule = match unheard.warnings.take().first() {
                     Some(warning) => format!("holds no quote and no trade ({warning})"),
                     None => "holds no quote and no trade".to_owned(),
@@ -85,6 +88,11 @@ impl Replay {
                 return Err(FeedError::Format { path: path.clone(), rule });
             }
         }
+        if symbols.sightings() == 0 && symbols.definitions() > 0 {
+            let rule = "holds definitions alone, of nothing that is traded".to_owned();
+            return Err(FeedError::Format { path: config.files[0].clone(), rule });
+        }
+        symbols.settle();
         let mut report = Report::default();
         let merge = Merge::open(&config.files, &symbols, &mut report)?;
         let first_ns = merge.upcoming_ns().unwrap_or(0);

@@ -1,6 +1,7 @@
 //! One symbol of the simulated market: its scale, its habits, and where its price stands.
 
 use tickgate_protocol::{
+    instrument::Instrument as Words,
     number::ABSENT,
     tick::{Listing, Quote},
 };
@@ -74,7 +75,7 @@ impl Instrument {
     pub(crate) fn new(rank: usize, volatility: f64, random: &mut Random) -> Self {
         let scale = random.below(100);
         let cents = match WELL_KNOWN.get(rank) {
-            Some((_, price)) => u64::from(*price) * 100,
+            Some((.., price)) => u64::from(*price) * 100,
             // Made-up symbols begin anywhere from 1 to 257, low prices as often as high ones.
             None => (100 << random.below(9)) + random.between(0, 99),
         };
@@ -109,11 +110,15 @@ impl Instrument {
     }
 
     /// How the symbol is announced.
-    pub(crate) fn listing(&self, name: String, session_date: u32) -> Listing {
+    pub(crate) fn listing(&self, name: String, words: Words, session_date: u32) -> Listing {
         Listing {
+            name,
+            price_exponent: self.price_exponent,
+            size_exponent: self.size_exponent,
             session_date,
             previous_close: self.anchor * self.tick,
-            ..Listing::new(name, self.price_exponent, self.size_exponent)
+            tick_size: self.tick,
+            instrument: words,
         }
     }
 

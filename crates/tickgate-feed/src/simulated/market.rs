@@ -12,7 +12,7 @@ use tickgate_protocol::{
 use super::{
     config::SimulatedConfig,
     instrument::{Instrument, Walk},
-    names::names,
+    names::{names, words},
     random::{Random, scale, threshold},
     zipf::Zipf,
 };
@@ -117,7 +117,8 @@ impl Market {
     pub(crate) fn listings(&self, session_date: u32) -> impl Iterator<Item = Listing> {
         names(self.instruments.len() as u32)
             .zip(&self.instruments)
-            .map(move |(name, instrument)| instrument.listing(name, session_date))
+            .enumerate()
+            .map(move |(rank, (name, of))| of.listing(name, words(rank), session_date))
     }
 
     /// What happens at `now_ns`, counted from the beginning of the schedule; never called with an
