@@ -27,7 +27,7 @@ use crate::{
 /// Most unacknowledged frames that a gateway grants.
 const CREDIT_LIMIT: u64 = 256;
 
-/// Changes of settings that may wait for the connection; past it their callers wait.
+/// Changes of settings and questions that may wait for the connection; past it their callers wait.
 const REQUEST_LIMIT: usize = 16;
 
 /// Settings of a client; see each method for its default.

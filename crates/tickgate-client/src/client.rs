@@ -14,10 +14,11 @@ use crate::{
     error::{CommandError, ConnectError},
     interest::{Interest, whole_milliseconds},
     latest::Latest,
-    member::Member,
+    member::{Member, check_symbol},
     shared::{Hold, Shared},
     stats::Stats,
     subscription::Subscription,
+    update::Instrument,
 };
 
 /// A connection to a gateway, made again whenever it is lost. Clones share it.
@@ -74,6 +75,20 @@ impl Client {
     #[must_use]
     pub fn latest(&self, symbol: &str) -> Option<Latest> {
         self.shared().market().latest(symbol, Instant::now())
+    }
+
+    /// What a symbol stands for, asked of the gateway; `None` for one that it does not have. The
+    /// symbol need not be subscribed.
+    ///
+    /// Without a connection it waits for one. What a feed knows of a symbol hardly ever changes: ask
+    /// once, keep the answer. Cancelling asks for nothing or ignores the answer.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn instrument(&self, symbol: &str) -> Result<Option<Instrument>, CommandError> {
+        check_symbol(symbol)?;
+        let (answer, answered) = oneshot::channel();
+        self.request(Request::Look { symbol: symbol.to_owned(), answer }, answered).await
     }
 
     /// Changes the connection's throttle interval, as [`Builder::throttle`]; `None` takes the
@@ -134,7 +149,14 @@ impl Client {
 
     async fn set(&self, setting: Setting) -> Result<(), CommandError> {
         let (answer, answered) = oneshot::channel();
-        let request = Request { setting, answer };
+        self.request(Request::Set { setting, answer }, answered).await
+    }
+
+    async fn request<T>(
+        &self,
+        request: Request,
+        answered: oneshot::Receiver<Result<T, CommandError>>,
+    ) -> Result<T, CommandError> {
         self.requests.send(request).await.map_err(|_| CommandError::Closed)?;
         answered.await.map_err(|_| CommandError::Closed)?
     }

@@ -20,7 +20,7 @@ use tokio::{sync::oneshot, time::Instant};
 use crate::{
     error::{CommandError, Disconnect, ProtocolViolation, Refused},
     market::{Market, MemberKey, Want},
-    update::Symbol,
+    update::{Instrument, Symbol},
 };
 
 /// Symbols in one command. A gateway refuses a command whole when its answer would reject more.
@@ -45,12 +45,16 @@ pub(crate) enum Setting {
     Credit(Option<u64>),
 }
 
-/// A change that somebody waits for.
+/// Something whose answer somebody waits for.
 #[derive(Debug)]
-pub(crate) struct Request {
-    pub(crate) setting: Setting,
-    pub(crate) answer: oneshot::Sender<Result<(), CommandError>>,
+pub(crate) enum Request {
+    /// A change of a setting.
+    Set { setting: Setting, answer: Answer<()> },
+    /// What a symbol stands for; its name is one that can be.
+    Look { symbol: String, answer: Answer<Option<Instrument>> },
 }
+
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, CommandError>>;
 
 /// Why the connection cannot go on.
 #[derive(Debug)]
@@ -81,7 +85,7 @@ pub(crate) struct Conversation {
 #[derive(Debug)]
 enum Asked {
     Setup(Op),
-    Setting(Request),
+    Request(Request),
     Join { member: MemberKey, symbols: Vec<Symbol>, channels: Channels },
     Leave { symbols: Vec<Symbol>, channels: Channels },
 }
@@ -126,7 +130,7 @@ impl Conversation {
     /// A request without an answer, for the next connection.
     pub(crate) fn into_request(self) -> Option<Request> {
         match self.under_way {
-            Some((_, Asked::Setting(request))) => Some(request),
+            Some((_, Asked::Request(request))) => Some(request),
             _ => self.request,
         }
     }
@@ -168,7 +172,7 @@ impl Conversation {
             .next_setup()
             .or_else(|| self.next_leave(market))
             .or_else(|| self.next_join(market, id))
-            .or_else(|| self.next_setting())?;
+            .or_else(|| self.next_request())?;
         self.next_id = id;
         self.under_way = Some((id, asked));
         Some(Command { id: Some(id), op })
@@ -220,8 +224,11 @@ impl Conversation {
             (Asked::Setup(Op::Throttle { .. }), Reply::Throttled { .. })
             | (Asked::Setup(Op::Credit { .. }), Reply::Credited { .. })
             | (Asked::Setup(Op::Ping), Reply::Pong { .. }) => {}
-            (Asked::Setting(request), Reply::Throttled { .. } | Reply::Credited { .. }) => {
-                match request.setting {
+            (
+                Asked::Request(Request::Set { setting, answer }),
+                Reply::Throttled { .. } | Reply::Credited { .. },
+            ) => {
+                match setting {
                     Setting::Throttle(throttle_ms) => settings.throttle_ms = throttle_ms,
                     Setting::Budget(budget) => settings.max_bytes_per_second = budget,
                     Setting::Credit(frames) => {
@@ -230,7 +237,14 @@ impl Conversation {
                     }
                 }
                 // Nobody may be waiting any more.
-                let _ = request.answer.send(Ok(()));
+                let _ = answer.send(Ok(()));
+            }
+            (
+                Asked::Request(Request::Look { symbol, answer }),
+                Reply::Symbols { mut symbols, .. },
+            ) => {
+                symbols.retain(|info| info.name == symbol);
+                let _ = answer.send(Ok(symbols.pop().map(Into::into)));
             }
             _ => return Err(unexpected()),
         }
@@ -242,19 +256,25 @@ impl Conversation {
         Some((Asked::Setup(op.clone()), op))
     }
 
-    fn next_setting(&mut self) -> Option<(Asked, Op)> {
+    fn next_request(&mut self) -> Option<(Asked, Op)> {
         let request = self.request.take()?;
         let throttle = |throttle_ms, max_bytes_per_second| Op::Throttle {
             symbols: None,
             throttle_ms,
             max_bytes_per_second,
         };
-        let op = match request.setting {
-            Setting::Throttle(throttle_ms) => throttle(Some(throttle_ms), None),
-            Setting::Budget(budget) => throttle(None, Some(budget)),
-            Setting::Credit(frames) => Op::Credit { frames },
+        let op = match &request {
+            Request::Set { setting: Setting::Throttle(throttle_ms), .. } => {
+                throttle(Some(*throttle_ms), None)
+            }
+            Request::Set { setting: Setting::Budget(budget), .. } => throttle(None, Some(*budget)),
+            Request::Set { setting: Setting::Credit(frames), .. } => Op::Credit { frames: *frames },
+            // Of all names that begin so, the name itself comes first.
+            Request::Look { symbol, .. } => {
+                Op::Symbols { prefix: symbol.clone(), after: None, limit: Some(1) }
+            }
         };
-        Some((Asked::Setting(request), op))
+        Some((Asked::Request(request), op))
     }
 
     /// What nobody wants any more, of one set of channels.
@@ -413,10 +433,8 @@ impl Conversation {
         match asked {
             Asked::Setup(op) if again => self.setup.push_front(op),
             Asked::Setup(_) => return Err(Problem::Setting(refusal.into())),
-            Asked::Setting(request) if again => self.request = Some(request),
-            Asked::Setting(request) => {
-                let _ = request.answer.send(Err(CommandError::Refused(refusal.into())));
-            }
+            Asked::Request(request) if again => self.request = Some(request),
+            Asked::Request(request) => request.refuse(CommandError::Refused(refusal.into())),
             Asked::Leave { symbols, .. } if again => market.leaving.extend(symbols),
             // What goes on coming is ignored; what was refused is counted.
             Asked::Leave { .. } => {}
@@ -436,6 +454,16 @@ impl Conversation {
             }
         }
         Ok(())
+    }
+}
+
+impl Request {
+    fn refuse(self, error: CommandError) {
+        // Nobody may be waiting any more.
+        let _ = match self {
+            Self::Set { answer, .. } => answer.send(Err(error)).is_ok(),
+            Self::Look { answer, .. } => answer.send(Err(error)).is_ok(),
+        };
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A [`Client`] holds one connection and makes it again whenever it is lost. What it subscribes to
 //! comes as a [`Subscription`], a stream of typed [`Update`]s; [`Client::latest`] asks for the
-//! current state of a symbol at any time.
+//! current state of a symbol at any time, [`Client::instrument`] for what it stands for.
 //!
 //! ```no_run
 //! use tickgate_client::{Client, Interest, Update};
@@ -31,7 +31,7 @@
 //! |---|---|---|---|
 //! | quotes, figures, definitions, feed, connection, ready | a mark each; the value is read when it is taken | the newest stands for all | [`Quote::merged`], [`Last::merged`] |
 //! | trades, corrections, losses, statuses | [`Interest::capacity`] events, 16,384 by default | the oldest become one [`Lost`] range per symbol, of origin [`LossOrigin::Consumer`]; of statuses the newest stays | [`Stats::events_dropped`], [`StatusChange::missed`] |
-//! | changes of settings | 16 | callers wait | |
+//! | changes of settings, questions | 16 | callers wait | |
 //! | commands | one under way; what is wanted is worked out when it is its turn | | [`Stats::commands_refused`] |
 //! | frames not acknowledged | [`Builder::credit`] | the gateway forms no frame and merges | [`Stats::acks`] |
 //!
@@ -115,6 +115,6 @@ pub use tickgate_protocol::{
     tick::{CorrectionKind, Reason, Status},
 };
 pub use update::{
-    Correction, FeedStatus, Joined, Last, Listing, LossOrigin, Lost, Quote, StatusChange, Symbol,
-    Trade, Update,
+    Correction, FeedStatus, Instrument, Joined, Last, Listing, LossOrigin, Lost, Quote,
+    StatusChange, Symbol, Trade, Update,
 };

@@ -85,11 +85,7 @@ impl Member {
             }
             return Ok(());
         }
-        if check_name(name).is_err() {
-            let rule = "a name is 1 to 32 bytes of printable ASCII without space, quote, backslash \
-                        and asterisk";
-            return Err(Invalid { field: "symbols", rule, found: name.into() });
-        }
+        check_symbol(name)?;
         if !self.slots.contains_key(name) {
             let slot = self.mailbox.add_slot(symbol.clone());
             self.slots.insert(symbol.clone(), slot);
@@ -151,4 +147,13 @@ impl Member {
         self.is_ready = false;
         self.mailbox.begin_connection();
     }
+}
+
+/// # Errors
+/// [`Invalid`] for what can name no symbol.
+pub(crate) fn check_symbol(name: &str) -> Result<(), Invalid> {
+    let rule = "a name is 1 to 32 bytes of printable ASCII without space, quote, backslash and \
+                asterisk";
+    let invalid = |_| Invalid { field: "symbols", rule, found: name.into() };
+    check_name(name).map_err(invalid)
 }

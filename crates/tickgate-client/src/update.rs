@@ -10,6 +10,7 @@ use tickgate_protocol::{
         CorrectionEntry, LastFields, LostEntry, QuoteFields, TradeEntry, last_field, quote_field,
     },
     number::{ABSENT, Decimal},
+    reply::SymbolInfo,
     tick::{CorrectionKind, Reason, Status},
 };
 
@@ -74,8 +75,26 @@ pub struct Listing {
     pub session_date: Option<u32>,
     /// Closing price of the session before, where known.
     pub previous_close: Option<Decimal>,
+    /// Least step between two prices, where known; none of them is held to it.
+    pub tick_size: Option<Decimal>,
     /// Trading status when it was defined.
     pub status: Status,
+}
+
+/// What a symbol stands for, as [`Client::instrument`](crate::Client::instrument) is told; `None`
+/// for what the gateway's feed does not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instrument {
+    /// Its name.
+    pub symbol: Symbol,
+    /// What it is, for people.
+    pub description: Option<Box<str>>,
+    /// Where it is traded.
+    pub venue: Option<Box<str>>,
+    /// What its prices are in: of ISO 4217, or a crypto ticker.
+    pub currency: Option<Box<str>>,
+    /// Least step between two prices; none of them is held to it.
+    pub tick_size: Option<Decimal>,
 }
 
 /// Best bid and offer. A side that is missing has neither price nor size.
@@ -239,6 +258,19 @@ pub struct FeedStatus {
     pub reason: Reason,
 }
 
+impl From<SymbolInfo> for Instrument {
+    fn from(info: SymbolInfo) -> Self {
+        let exponent = info.price_exponent;
+        Self {
+            symbol: info.name.into(),
+            description: info.instrument.description,
+            venue: info.instrument.venue,
+            currency: info.instrument.currency,
+            tick_size: present(info.tick_size).map(|mantissa| Decimal { mantissa, exponent }),
+        }
+    }
+}
+
 /// The scale and name under which an entry is told.
 #[derive(Debug, Clone)]
 pub(crate) struct Scale {
@@ -267,6 +299,7 @@ impl Scale {
             size_exponent: self.size,
             session_date: (definition.session_date != 0).then_some(definition.session_date),
             previous_close: self.at_price(definition.previous_close),
+            tick_size: self.at_price(definition.tick_size),
             status: definition.status,
         }
     }

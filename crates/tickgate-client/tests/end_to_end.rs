@@ -14,7 +14,10 @@ use tickgate_client::{
     Disconnect, ErrorCode, Interest, LossOrigin, Status, Subscription, Trouble, Update,
 };
 use tickgate_gateway::GatewayConfig;
-use tickgate_protocol::tick::{Batch, Reason, StatusChange, Tick, TickBody};
+use tickgate_protocol::{
+    instrument::Instrument,
+    tick::{Batch, Listing, Reason, StatusChange, Tick, TickBody},
+};
 
 /// Comes again at once: tests wait for nothing.
 const AT_ONCE: Backoff = Backoff { base: Duration::from_millis(1), cap: Duration::from_millis(1) };
@@ -102,6 +105,46 @@ async fn a_subscription_tells_what_is_and_then_what_changes() {
         assert!(client.latest("AAPL").expect("known").doubts.feed_stale);
         client.close().await;
         while updates.next().await.is_some() {}
+        gateway.stop().await.expect("stops");
+    }
+}
+
+#[tokio::test]
+async fn a_client_can_ask_what_a_symbol_stands_for() {
+    for dialect in Dialect::ALL {
+        let mut gateway = Gateway::start().await;
+        gateway.list(&["MSFT"]);
+        let words = Instrument {
+            description: Some("Apple Inc. \"common\"".into()),
+            venue: Some("XNAS".into()),
+            currency: Some("USD".into()),
+        };
+        let listing = Listing { tick_size: 5, instrument: words, ..Listing::new("AAPL", -2, 0) };
+        gateway.publisher.publish(&Batch { listings: vec![listing], ..Batch::default() });
+        let client = gateway.builder().dialect(dialect).connect().await.expect("connects");
+        let apple = client.instrument("AAPL").await.expect("answered").expect("listed");
+        assert_eq!((&*apple.symbol, apple.tick_size), ("AAPL", cents(5)));
+        assert_eq!(apple.description.as_deref(), Some("Apple Inc. \"common\""));
+        assert_eq!(apple.venue.as_deref(), Some("XNAS"));
+        assert_eq!(apple.currency.as_deref(), Some("USD"));
+        let microsoft = client.instrument("MSFT").await.expect("answered").expect("listed");
+        assert_eq!((&*microsoft.symbol, microsoft.tick_size), ("MSFT", None));
+        assert_eq!(microsoft.description, None);
+        // The beginning of a name is not that symbol.
+        assert_eq!(client.instrument("AAP").await.expect("answered"), None);
+        let invalid = client.instrument("*").await;
+        assert!(matches!(invalid, Err(CommandError::Invalid(_))), "{invalid:?}");
+
+        let interest = Interest::symbols(["AAPL"]);
+        let mut updates = client.subscribe(interest).await.expect("subscribed");
+        let told = ready(&mut updates).await;
+        let tick_size = told.iter().find_map(|update| match update {
+            Update::Definition(listing) => Some(listing.tick_size),
+            _ => None,
+        });
+        assert_eq!(tick_size, Some(cents(5)), "its definition tells it too");
+        drop(updates);
+        client.close().await;
         gateway.stop().await.expect("stops");
     }
 }

@@ -16,12 +16,13 @@ use tickgate_client::{
 };
 use tickgate_protocol::{
     channel::{Channel, Channels},
-    command::{ErrorCode, Op, Refusal, Resume},
+    command::{Command, ErrorCode, Op, Refusal, Resume},
     definition::Definition,
     dialect::Dialect,
     entry::Entry,
+    instrument::Instrument,
     number::ABSENT,
-    reply::{Rejected, Reply},
+    reply::{Rejected, Reply, SymbolInfo},
 };
 use tokio::time::Instant;
 
@@ -339,6 +340,50 @@ async fn frames_are_acknowledged_when_they_were_taken_and_not_before() {
     assert!(matches!(next(&mut updates).await, Update::Trade(trade) if trade.sequence == 12));
     assert_eq!(line.command().await.op, Op::Ack { frame: 2 });
     assert_eq!(client.stats().acks, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_is_asked_again_until_it_is_answered() {
+    let (mut script, builder) = script();
+    let client = builder.backoff(BACKOFF).random(|| 0.0).start().expect("valid");
+    let line = script.accept(5).await;
+    let asking = client.instrument("A");
+    let answering = async {
+        let question = Op::Symbols { prefix: "A".to_owned(), after: None, limit: Some(1) };
+        let mut line = line;
+        assert_eq!(line.command().await.op, question);
+        // The connection breaks before the answer; the next gateway is in a hurry.
+        drop(line);
+        let mut line = script.accept(5).await;
+        let Command { id, op } = line.command().await;
+        assert_eq!(op, question);
+        let (message, field) = ("later".to_owned(), None);
+        let refusal = Refusal { code: ErrorCode::TooManyCommands, message, field, id };
+        line.reply(&Reply::Error(refusal)).await;
+        let Command { id, op } = line.command().await;
+        assert_eq!(op, question);
+        let symbols = vec![SymbolInfo {
+            name: "A".to_owned(),
+            price_exponent: -2,
+            size_exponent: 0,
+            tick_size: ABSENT,
+            instrument: Instrument { venue: Some("V".into()), ..Instrument::default() },
+        }];
+        line.reply(&Reply::Symbols { id, symbols, more: true }).await;
+        line
+    };
+    let (answer, mut line) = tokio::join!(asking, answering);
+    let instrument = answer.expect("answered").expect("known");
+    assert_eq!((instrument.venue.as_deref(), instrument.tick_size), (Some("V"), None));
+
+    let (refused, ()) = tokio::join!(client.instrument("B"), async {
+        let id = line.command().await.id;
+        let (message, field) = ("no".to_owned(), None);
+        let refusal = Refusal { code: ErrorCode::Unavailable, message, field, id };
+        line.reply(&Reply::Error(refusal)).await;
+    });
+    let Err(CommandError::Refused(refused)) = refused else { panic!("{refused:?}") };
+    assert_eq!(refused.code, ErrorCode::Unavailable);
 }
 
 #[tokio::test(start_paused = true)]
