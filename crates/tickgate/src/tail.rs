@@ -31,6 +31,12 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Longest silence when the gateway has not said what is too long.
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// Symbols that are described at the beginning, at most; a gateway takes 200 commands at once.
+const DESCRIBED_LIMIT: usize = 64;
+
+/// Of the first command; those of the questions follow.
+const SUBSCRIBE_ID: i64 = 1;
+
 /// Longest wait for the gateway's answer to our close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
@@ -60,9 +66,10 @@ async fn tail(options: &TailOptions) -> anyhow::Result<()> {
         .map_err(|_| anyhow!("no answer within {} s", CONNECT_WITHIN.as_secs()))
         .and_then(|connected| connected.map_err(refusal))
         .with_context(|| format!("cannot connect to {}", options.url))?;
-    subscribe(&mut socket, options, dialect).await?;
+    let symbols = symbols(options);
+    subscribe(&mut socket, options, &symbols, dialect).await?;
 
-    let mut viewer = Viewer::new(dialect, options.json);
+    let mut viewer = Viewer::new(dialect, options.json, symbols);
     let stop = ctrl_c();
     tokio::pin!(stop);
     loop {
@@ -96,26 +103,45 @@ async fn tail(options: &TailOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn subscribe<S>(socket: &mut S, options: &TailOptions, dialect: Dialect) -> anyhow::Result<()>
+fn symbols(options: &TailOptions) -> Vec<String> {
+    let split = options.symbols.iter().flat_map(|symbols| symbols.split(','));
+    split.filter(|symbol| !symbol.is_empty()).map(str::to_owned).collect()
+}
+
+/// Subscribes, and asks what the symbols stand for, unless messages are shown as they come.
+async fn subscribe<S>(
+    socket: &mut S,
+    options: &TailOptions,
+    symbols: &[String],
+    dialect: Dialect,
+) -> anyhow::Result<()>
 where
     S: Sink<Message, Error = tungstenite::Error> + Unpin,
 {
     let trades = if options.trades { Channels::only(Channel::Trade) } else { Channels::NONE };
-    let split = options.symbols.iter().flat_map(|symbols| symbols.split(','));
-    let symbols = split.filter(|symbol| !symbol.is_empty()).map(str::to_owned).collect();
-    let op = Op::Subscribe(Subscribe {
-        symbols,
+    let subscribe = Op::Subscribe(Subscribe {
+        symbols: symbols.to_vec(),
         channels: Some(Channels::DEFAULT.with(trades)),
         throttle_ms: Some(Some(options.throttle_ms)),
         ..Subscribe::default()
     });
-    let mut message = Vec::new();
-    dialect.write_command(&mut message, &Command { id: Some(1), op });
-    let message = match dialect {
-        Dialect::MessagePack => Message::binary(message),
-        Dialect::Json => Message::text(String::from_utf8(message)?),
-    };
-    socket.send(message).await.context("connection lost")
+    let described = if options.json { 0 } else { DESCRIBED_LIMIT };
+    // Of all names that begin so, the symbol's own comes first.
+    let questions = symbols.iter().take(described).map(|symbol| Op::Symbols {
+        prefix: symbol.clone(),
+        after: None,
+        limit: Some(1),
+    });
+    for (id, op) in (SUBSCRIBE_ID..).zip(std::iter::once(subscribe).chain(questions)) {
+        let mut message = Vec::new();
+        dialect.write_command(&mut message, &Command { id: Some(id), op });
+        let message = match dialect {
+            Dialect::MessagePack => Message::binary(message),
+            Dialect::Json => Message::text(String::from_utf8(message)?),
+        };
+        socket.send(message).await.context("connection lost")?;
+    }
+    Ok(())
 }
 
 /// What the gateway answered in words, where it did.
@@ -142,16 +168,19 @@ struct Viewer {
     book: Book,
     /// Print messages as they came.
     verbatim: bool,
+    /// Those that were asked for.
+    symbols: Vec<String>,
     silence_limit: Duration,
     text: String,
 }
 
 impl Viewer {
-    fn new(dialect: Dialect, verbatim: bool) -> Self {
+    fn new(dialect: Dialect, verbatim: bool, symbols: Vec<String>) -> Self {
         Self {
             decoder: Decoder::new(dialect),
             book: Book::new(),
             verbatim,
+            symbols,
             silence_limit: SILENCE,
             text: String::new(),
         }
@@ -195,6 +224,15 @@ impl Viewer {
                     bail!("none of these symbols can be had");
                 }
             }
+            Reply::Symbols { id, symbols, .. } => {
+                let place = id.and_then(|id| usize::try_from(id - SUBSCRIBE_ID - 1).ok());
+                let asked = place.and_then(|place| self.symbols.get(place));
+                for info in symbols.iter().filter(|info| Some(&info.name) == asked) {
+                    lines::write_instrument(&mut self.text, info);
+                }
+            }
+            // A question that is not answered costs a line of words, no more.
+            Reply::Error(refusal) if refusal.id.is_some_and(|id| id > SUBSCRIBE_ID) => {}
             Reply::Error(refusal) => bail!("refused: {}", refusal.message),
             Reply::Draining { .. } => eprintln!("tickgate: the gateway is shutting down"),
             _ => {}

@@ -202,11 +202,16 @@ fn the_line_to_paste_shows_live_data() {
     let words: Vec<&str> = gateway.told("try").split(' ').skip(1).collect();
     let mut tail = tickgate(&words).stdout(Stdio::piped()).spawn().expect("the binary runs");
     let stdout = BufReader::new(tail.stdout.take().expect("piped"));
-    let quoted = stdout
-        .lines()
-        .map_while(Result::ok)
-        .find(|line| line.starts_with("AAPL ") && line.contains(" bid ") && line.contains(" ask "));
-    assert!(quoted.is_some(), "no quote of AAPL");
+    let (mut quoted, mut described) = (false, false);
+    for line in stdout.lines().map_while(Result::ok).filter(|line| line.starts_with("AAPL ")) {
+        quoted |= line.contains(" bid ") && line.contains(" ask ");
+        described |= line.contains(" is Apple (simulated), SIMULATED, USD, in steps of 0.01");
+        if quoted && described {
+            break;
+        }
+    }
+    assert!(quoted, "no quote of AAPL");
+    assert!(described, "nothing of what AAPL is");
     // The reader is gone: that is a good end, not an error.
     let status = tail.wait().expect("ends");
     assert!(status.success(), "{status:?}");

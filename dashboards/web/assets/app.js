@@ -106,7 +106,10 @@ function paint() {
     }
   }
   for (const row of shown) {
-    if (!painted.has(row.name)) painted.set(row.name, addRow(row.name));
+    if (!painted.has(row.name)) {
+      painted.set(row.name, addRow(row.name));
+      stream.describe(row.name);
+    }
     if (row.dirty) paintRow(row, painted.get(row.name));
   }
   $("empty").hidden = shown.length > 0 || stream.symbols.size > 0;
@@ -121,7 +124,7 @@ function addRow(name) {
   badge.hidden = true;
   head.append(name, badge);
   row.append(head);
-  const cells = { row, badge };
+  const cells = { row, head, badge };
   const columns = [
     ["price", "last"], ["change", ""], ["size", "size"], ["bidSize", "size"], ["bid", ""], ["ask", ""],
     ["askSize", "size"], ["volume", ""], ["age", "quiet"], ["merged", "quiet"],
@@ -149,6 +152,9 @@ function paintRow(row, cells) {
   const price = (value) => decimal(value ?? null, row.priceExponent);
   const size = (value) => decimal(value ?? null, row.sizeExponent);
 
+  const title = describe(stream.instruments.get(row.name));
+  if (cells.head.title !== title) cells.head.title = title;
+
   flash(cells.price, price(last?.price), row.move);
   write(cells.size, size(last?.size));
   write(cells.volume, size(last?.volume));
@@ -174,6 +180,14 @@ function paintRow(row, cells) {
   write(cells.badge, badge);
   cells.badge.hidden = badge === "";
   cells.row.classList.toggle("grey", halted || !connected || feedStatus === "stale" || Boolean(flags & SUSPECT));
+}
+
+/** What a symbol stands for, as far as the feed knows. */
+function describe(instrument) {
+  if (!instrument) return "";
+  const { description, venue, currency, tick_size, price_exponent } = instrument;
+  const steps = tick_size == null ? null : `in steps of ${decimal(tick_size, price_exponent)}`;
+  return [description, venue, currency, steps].filter(Boolean).join(", ");
 }
 
 /** Touches the document only for what differs. */

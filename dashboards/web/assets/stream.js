@@ -37,6 +37,8 @@ export class Stream {
     this.throttleMs = 100;
     this.totals = { frames: 0, entries: 0, bytes: 0, merged: 0, cause: 0 };
     this.attempts = 0;
+    /** What symbols stand for, by name, once they were asked for: null until the answer. */
+    this.instruments = new Map();
     this.forget();
   }
 
@@ -71,6 +73,13 @@ export class Stream {
       this.rows.delete(symbol);
     }
     this.on.change();
+  }
+
+  /** Asks what a symbol stands for, once. Of all names that begin so, its own comes first. */
+  describe(symbol) {
+    if (this.instruments.has(symbol)) return;
+    this.instruments.set(symbol, null);
+    this.send({ op: "symbols", prefix: symbol, limit: 1 });
   }
 
   throttle(milliseconds) {
@@ -145,6 +154,9 @@ export class Stream {
       case "subscribed":
         this.rejected(reply.rejected ?? []);
         break;
+      case "symbols":
+        for (const symbol of reply.symbols) this.described(symbol);
+        break;
       case "draining":
         this.reconnectAfterMs = reply.reconnect_after_ms;
         break;
@@ -152,6 +164,13 @@ export class Stream {
         this.on.notice(reply.message);
         break;
     }
+  }
+
+  described(symbol) {
+    this.instruments.set(symbol.name, symbol);
+    const row = this.rows.get(symbol.name);
+    if (row) row.dirty = true;
+    this.on.change();
   }
 
   rejected(rejections) {
@@ -171,6 +190,8 @@ export class Stream {
     /** By name, in the order in which they came. */
     this.rows = new Map();
     this.byId = new Map();
+    // A question that the last connection left without an answer is asked again.
+    for (const [name, known] of this.instruments) if (known === null) this.instruments.delete(name);
     this.frame = 0;
     this.acknowledged = 0;
     this.on.change();

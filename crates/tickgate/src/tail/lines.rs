@@ -7,7 +7,9 @@ use tickgate_protocol::{
     book::{Book, SymbolState},
     definition::Definition,
     entry::{Entry, Frame, last_field, quote_field},
+    instrument::Instrument,
     number::{ABSENT, Decimal},
+    reply::SymbolInfo,
     symbol::WireId,
     tick::Reason,
 };
@@ -46,6 +48,20 @@ pub(super) fn write_frame(out: &mut String, frame: &Frame, book: &Book) {
     }
     for symbol in states.into_iter().filter_map(|id| book.symbol_of(id)) {
         write_state(out, symbol);
+    }
+}
+
+/// Appends a line of what a symbol stands for, where anything is known of it.
+pub(super) fn write_instrument(out: &mut String, info: &SymbolInfo) {
+    let Instrument { description, venue, currency } = &info.instrument;
+    let steps = match info.tick_size {
+        ABSENT => None,
+        step => Some(format!("in steps of {}", number(step, info.price_exponent))),
+    };
+    let words = [description.as_deref(), venue.as_deref(), currency.as_deref(), steps.as_deref()];
+    let words: Vec<&str> = words.into_iter().flatten().collect();
+    if !words.is_empty() {
+        line(out, format_args!("{:<8} is {}", info.name, words.join(", ")));
     }
 }
 
@@ -110,6 +126,26 @@ mod tests {
         entry::{StateEntry, StatusEntry, Step, TradeEntry},
         tick::Status,
     };
+
+    #[test]
+    fn an_instrument_is_a_line_of_what_is_known() {
+        let mut info = SymbolInfo {
+            name: "AAPL".into(),
+            price_exponent: -2,
+            size_exponent: 0,
+            tick_size: 5,
+            instrument: Instrument {
+                description: Some("Apple".into()),
+                venue: None,
+                currency: Some("USD".into()),
+            },
+        };
+        let mut out = String::new();
+        write_instrument(&mut out, &info);
+        (info.tick_size, info.instrument) = (ABSENT, Instrument::default());
+        write_instrument(&mut out, &info);
+        assert_eq!(out, "AAPL     is Apple, USD, in steps of 0.05\n");
+    }
 
     #[test]
     fn a_frame_becomes_one_line_for_each_thing_that_happened() {
