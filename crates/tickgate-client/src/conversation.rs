@@ -410,7 +410,7 @@ impl Conversation {
             let covered = held(WILDCARD);
             if &*symbol == WILDCARD {
                 for known in market.known_symbols() {
-                    market.forget(&known, Channels::ALL.without(held(&known).with(covered)));
+                    market.forget(&known, Channels::EVERY.without(held(&known).with(covered)));
                 }
             } else {
                 market.forget(&symbol, channels.without(covered));

@@ -334,7 +334,7 @@ impl Market {
                     Event::Lost(scale.lost(lost))
                 });
             }
-            // No channel of bars can be subscribed yet.
+            // The book has them; a subscription is told of none.
             Entry::Bar(_) => {}
         }
     }

@@ -20,7 +20,7 @@ pub enum Op {
     Unsubscribe {
         /// Names, or `*`.
         symbols: Vec<String>,
-        /// Which channels; all when omitted.
+        /// Which channels; [`Channels::EVERY`] when omitted.
         channels: Channels,
     },
     /// Change how often and how much is sent.

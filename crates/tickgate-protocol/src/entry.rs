@@ -5,6 +5,7 @@
 //! hot path builds and copies them freely.
 
 use crate::{
+    bar::BarInterval,
     channel::Channel,
     definition::Definition,
     symbol::WireId,
@@ -115,6 +116,9 @@ pub mod bar_flag {
     /// A trade of it was cancelled or corrected when not all of its trades could be looked at any
     /// more: open, high, low or close may still be that trade's. Volume, vwap and count are exact.
     pub const INEXACT: u8 = 4;
+    /// Closed bars or revisions before this one were not sent to this client, and the gateway no
+    /// longer has them: ask for the history.
+    pub const LOST: u8 = 8;
 }
 
 /// Why a frame, or some of what is in it, left later than was asked; a bit mask, 0 is on time.
@@ -192,8 +196,8 @@ impl Entry {
         }
     }
 
-    /// The channel it belongs to; `None` for definitions, statuses, bars and what is about no
-    /// symbol.
+    /// The channel it belongs to; `None` for definitions, statuses, bars of a length that has no
+    /// channel, and what is about no symbol.
     #[must_use]
     pub fn channel(&self) -> Option<Channel> {
         match self {
@@ -203,11 +207,8 @@ impl Entry {
             | Self::TradeCorrection(_)
             | Self::TradesJoined { .. }
             | Self::TradesLost(_) => Some(Channel::Trade),
-            Self::Definition(_)
-            | Self::Epoch { .. }
-            | Self::Ready { .. }
-            | Self::Status(_)
-            | Self::Bar(_) => None,
+            Self::Bar(bar) => BarInterval::from_seconds(bar.interval_s).map(Channel::Bar),
+            Self::Definition(_) | Self::Epoch { .. } | Self::Ready { .. } | Self::Status(_) => None,
         }
     }
 }

@@ -313,6 +313,7 @@ impl Portfolio {
                     Channel::Quote => symbol.quote_sequence(),
                     Channel::Last => symbol.last_sequence(),
                     Channel::Trade => symbol.tape_sequence(),
+                    Channel::Bar(interval) => symbol.bar_sequence(interval),
                 };
                 // After a new epoch a head may be behind a cursor, until the session hears of it.
                 let head = head.max(cursor);
@@ -404,7 +405,7 @@ mod tests {
     #[test]
     fn workers_add_up() {
         let held = |one: u64| Held {
-            subscriptions: [one, 2 * one, 3 * one],
+            subscriptions: std::array::from_fn(|channel| (1 + channel as u64) * one),
             wildcards: 4 * one,
             heads: 5 * one,
             pending: 6 * one,

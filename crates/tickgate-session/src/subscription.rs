@@ -200,6 +200,7 @@ mod tests {
                 Channel::Quote => subscription.quote_cursor = 0,
                 Channel::Last => subscription.last_cursor = 0,
                 Channel::Trade => subscription.joined = true,
+                Channel::Bar(_) => unreachable!("not among these"),
             }
             assert!(!subscription.wants_snapshot(), "{channel:?}");
         }

@@ -166,7 +166,12 @@ impl Group {
         within(&key("zipf_exponent"), self.zipf_exponent, 0.0, 4.0)?;
         for channel in &self.channels {
             let known = Channel::from_name(channel).is_some();
-            rule(&key("channels"), channel, known, "must be quote, last or trade")?;
+            rule(
+                &key("channels"),
+                channel,
+                known,
+                "must be a channel: quote, last, trade or of bars",
+            )?;
         }
         rule(&key("channels"), "[]", !self.channels.is_empty(), "must have one channel at least")?;
         if let Some(throttle_ms) = self.throttle_ms {

@@ -35,7 +35,7 @@ impl Seen {
                     [price, size, size, 0, price, price, price, 0];
                 (symbol.last.head?, scaled(&symbol.last.fields?, &exponents))
             }
-            Channel::Trade => return None,
+            Channel::Trade | Channel::Bar(_) => return None,
         };
         // Absent flags, before the first eligible trade, are none: the client library, by which the
         // gateway's own answer is read, tells no difference.

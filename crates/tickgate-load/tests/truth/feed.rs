@@ -154,6 +154,8 @@ impl Feed {
                     self.tape_head = tape_head.unwrap_or(Self::head(now_us, TRADE_US));
                     Entry::TradesJoined { id: ID, sequence: self.tape_head, volume }
                 }
+                // This feed has none.
+                Channel::Bar(_) => continue,
             });
         }
         entries.push(Entry::Ready { command_id: self.command_id });

@@ -3,6 +3,7 @@
 //! [`Book::apply`] is the reference for what a client does with a frame. The client library, the
 //! load generator and the tests use it.
 
+mod bars;
 mod numbers;
 mod symbol;
 mod violation;
@@ -10,6 +11,7 @@ mod violation;
 use std::collections::{HashMap, HashSet};
 
 pub use self::{
+    bars::{BARS_KEPT, BarSeries},
     symbol::{StateChannel, StatusState, SymbolState, Tape},
     violation::Violation,
 };
@@ -23,8 +25,8 @@ use crate::{
 
 /// Everything one connection has told its client.
 ///
-/// Its memory is the symbols and ids defined since the last epoch; nothing of what flowed is
-/// kept.
+/// Its memory is the symbols and ids defined since the last epoch, and [`BARS_KEPT`] bars of each
+/// bar channel; nothing else of what flowed is kept.
 #[derive(Debug, Clone, Default)]
 pub struct Book {
     frame_sequence: u64,
@@ -85,6 +87,7 @@ impl Book {
                 Channel::Quote => symbol.quote = StateChannel::default(),
                 Channel::Last => symbol.last = StateChannel::default(),
                 Channel::Trade => symbol.tape = Tape::default(),
+                Channel::Bar(interval) => symbol.bars.retain(|each| each.interval() != interval),
             }
         }
     }
@@ -133,8 +136,8 @@ impl Book {
         numbers::check(entry)?;
         if let (Some(id), false) = (entry.id(), matches!(entry, Entry::Definition(_))) {
             let name = &self.defined(id)?.definition.name;
-            let asked = matches!(entry, Entry::Bar(_)) || expected(name, entry.channel());
-            if !asked {
+            let of_no_channel = matches!(entry, Entry::Bar(_)) && entry.channel().is_none();
+            if !of_no_channel && !expected(name, entry.channel()) {
                 return Err(Violation::NotExpected { id, channel: entry.channel() });
             }
         }
@@ -156,14 +159,7 @@ impl Book {
                 self.defined(*id)?.tape.join(*id, *sequence, *volume)
             }
             Entry::TradesLost(lost) => self.defined(lost.id)?.tape.lose(lost),
-            Entry::Bar(bar) => {
-                let bars = &mut self.defined(bar.id)?.bars;
-                match bars.iter_mut().find(|known| known.interval_s == bar.interval_s) {
-                    Some(known) => *known = *bar,
-                    None => bars.push(*bar),
-                }
-                Ok(())
-            }
+            Entry::Bar(bar) => self.defined(bar.id)?.apply_bar(bar),
         }
     }
 

@@ -1,7 +1,8 @@
 //! What a client knows of one symbol, and how entries change it.
 
-use super::Violation;
+use super::{BarSeries, Violation};
 use crate::{
+    bar::BarInterval,
     channel::Channel,
     definition::Definition,
     entry::{BarEntry, LostEntry, LostOrigin, StateEntry, Step, last_field, quote_field},
@@ -23,8 +24,8 @@ pub struct SymbolState {
     pub last: StateChannel<{ last_field::COUNT }>,
     /// The trade channel.
     pub tape: Tape,
-    /// The newest bar of each interval length, in the order they first came.
-    pub bars: Vec<BarEntry>,
+    /// The bar channels, in the order in which their first bars came.
+    pub bars: Vec<BarSeries>,
 }
 
 /// A status with its place.
@@ -103,12 +104,34 @@ impl SymbolState {
         }
     }
 
-    /// The same symbol under a new id: sequences go on, states must come in full again.
+    /// Its bars of one length; `None` before the first came.
+    #[must_use]
+    pub fn series(&self, interval: BarInterval) -> Option<&BarSeries> {
+        self.bars.iter().find(|series| series.interval() == interval)
+    }
+
+    /// The same symbol under a new id: sequences go on, states must come in full again. Bars stay,
+    /// at the new scale.
     pub(super) fn redefine(&mut self, definition: Definition) {
         self.quote.fields = None;
         self.last.fields = None;
-        self.bars.clear();
+        for series in &mut self.bars {
+            series.rescale(&self.definition, &definition);
+        }
         self.definition = definition;
+    }
+
+    /// A bar of a length that has no channel yet is none of ours.
+    pub(super) fn apply_bar(&mut self, bar: &BarEntry) -> Result<(), Violation> {
+        let Some(interval) = BarInterval::from_seconds(bar.interval_s) else { return Ok(()) };
+        let at = match self.bars.iter().position(|series| series.interval() == interval) {
+            Some(at) => at,
+            None => {
+                self.bars.push(BarSeries::new(interval));
+                self.bars.len() - 1
+            }
+        };
+        self.bars[at].apply(bar)
     }
 }
 

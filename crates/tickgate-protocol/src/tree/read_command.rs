@@ -48,7 +48,7 @@ fn read_op(mut fields: Fields<'_>) -> Result<Op, Refusal> {
         "subscribe" => Op::Subscribe(read_subscribe(&mut fields)?),
         "unsubscribe" => Op::Unsubscribe {
             symbols: fields.required("symbols", NAMES_RULE, names)?,
-            channels: fields.channels()?.unwrap_or(Channels::ALL),
+            channels: fields.channels()?.unwrap_or(Channels::EVERY),
         },
         "throttle" => read_throttle(&mut fields)?,
         "credit" => Op::Credit {

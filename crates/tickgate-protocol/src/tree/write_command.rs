@@ -19,7 +19,7 @@ pub(crate) fn write_command(command: &Command) -> Value<'_> {
         Op::Subscribe(subscribe) => write_subscribe(&mut map, subscribe),
         Op::Unsubscribe { symbols, channels } => {
             map.put("symbols", names(symbols));
-            if *channels != Channels::ALL {
+            if *channels != Channels::EVERY {
                 map.put("channels", channel_names(*channels));
             }
         }

@@ -264,7 +264,7 @@ fn names() -> impl Strategy<Value = Vec<String>> {
 }
 
 fn channels() -> impl Strategy<Value = Channels> {
-    prop::sample::subsequence(&Channel::ALL[..], 1..=3)
+    prop::sample::subsequence(&Channel::ALL[..], 1..=6)
         .prop_map(|channels| channels.into_iter().collect())
 }
 

@@ -66,7 +66,7 @@ fn what_sessions_hold_is_added_up_and_told_of_each() {
     let waiting = held.waiting_bytes;
     let by_number = |number: u64| reports.iter().find(|report| report.session == number);
 
-    assert_eq!(held.subscriptions, [5, 1, 3], "quote, last, trade");
+    assert_eq!(held.subscriptions, [5, 1, 3, 0, 0, 0], "quote, last, trade and no bars");
     assert_eq!(held.wildcards, 1);
     let mut held_up = [0; 16];
     (held_up[0], held_up[usize::from(cause::SOCKET)]) = (3, 1);
