@@ -335,8 +335,9 @@ impl Series {
         }
         head.sequence += 1;
         (head.open, head.voided, head.last_start_s) = (None, head.number, i64::MIN);
-        // Bars of the old epoch that give way from now on are nobody's loss.
-        head.evicted_start_s = i64::MIN;
+        // Bars of the old epoch are nobody's loss: those that give way from now on, and those that
+        // have given way.
+        (head.evicted, head.evicted_start_s) = (0, i64::MIN);
         self.publish(&head);
     }
 

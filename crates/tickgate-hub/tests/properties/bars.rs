@@ -487,3 +487,30 @@ fn a_concurrent_reader_of_bars_sees_whole_ones_in_order_and_misses_none() {
         }
     });
 }
+
+/// Who reads an epoch from its beginning is told of a loss where one of its own bars has given way.
+#[test]
+fn a_loss_of_the_epoch_before_is_nobodys_in_the_next() {
+    let config =
+        HubConfig { workers: 1, symbol_limit: 8, bar_1s_capacity: 4, ..HubConfig::default() };
+    let hub = Hub::new(config, 1).expect("the sizes are good");
+    let mut publisher = hub.publisher();
+    let listing = Listing::new("S", -2, 0);
+    publisher.publish(&Batch { listings: vec![listing], ..Batch::default() });
+    let seconds = |publisher: &mut Publisher, count: i64, new_epoch| {
+        for second in 0..count {
+            let trade = Trade { price: 5, size: 1, flags: 0, trade_id: ABSENT };
+            let event_time_ns = second * NS;
+            let ticks = vec![Tick { symbol: 0, event_time_ns, body: TickBody::Trade(trade) }];
+            let new_epoch = new_epoch && second == 0;
+            let clock_ns = event_time_ns + NS;
+            publisher.publish(&Batch { new_epoch, ticks, clock_ns, ..Batch::default() });
+        }
+        let symbol = hub.symbol(SymbolIndex(0)).expect("it is listed");
+        let since = symbol.bars_since(BarInterval::Second, 0).expect("idle");
+        (since.bars.len(), since.lost)
+    };
+    assert_eq!(seconds(&mut publisher, 9, false), (4, true));
+    assert_eq!(seconds(&mut publisher, 3, true), (3, false));
+    assert_eq!(seconds(&mut publisher, 5, true), (4, true), "one of five is gone");
+}
