@@ -18,7 +18,7 @@ use tickgate_protocol::{
     symbol::{SymbolIndex, WireId},
 };
 
-use crate::subscription::Subscription;
+use crate::{bar_cache::BarCache, subscription::Subscription};
 
 /// Longest entry that is shared: with it a slot fills one cache line. A quote that changed in all
 /// fields takes about 30 bytes in MessagePack.
@@ -34,6 +34,7 @@ pub(crate) struct EntryCache {
     slots: [Vec<Slot>; Dialect::ALL.len()],
     pub(crate) quotes: Records<{ quote_field::COUNT }>,
     pub(crate) lasts: Records<{ last_field::COUNT }>,
+    pub(crate) bars: BarCache,
 }
 
 /// What a pass has read of one channel, by symbol.
@@ -94,17 +95,20 @@ impl EntryCache {
         }
         self.quotes.pass = self.pass;
         self.lasts.pass = self.pass;
+        self.bars.next_pass(self.pass);
     }
 
     /// For one frame: it encodes all its entries itself, from what the pass has read, and leaves
     /// none for others.
     pub(crate) fn hide_entries(&mut self) {
         self.pass = HIDDEN;
+        self.bars.hide_entries(true);
     }
 
     /// The frame is filled: entries are shared again.
     pub(crate) fn show_entries(&mut self) {
         self.pass = self.quotes.pass;
+        self.bars.hide_entries(false);
     }
 
     #[inline]

@@ -63,7 +63,7 @@ pub(crate) fn fill<T>(
     // The one behind the one that was cut short goes first, so that no group lives on what others
     // leave.
     let count = session.portfolio.groups.len() + 1;
-    let first = session.portfolio.from.min(count - 1);
+    let first = (session.portfolio.from as usize).min(count - 1);
     for at in (first..count).chain(0..first) {
         let before = sampler.frame.count();
         match flush_group(&mut session.portfolio, at, position, sampler, schedule) {
@@ -72,7 +72,8 @@ pub(crate) fn fill<T>(
                 // It has had its turn if anything of it went; a small budget could give it the
                 // whole of every frame, and its interval always have passed again.
                 let had_its_turn = sampler.frame.count() > before;
-                session.portfolio.from = if had_its_turn { (at + 1) % count } else { at };
+                let next = if had_its_turn { (at + 1) % count } else { at };
+                session.portfolio.from = next as u32;
                 return Left::More;
             }
             Sampled::Busy => unreadable = true,
@@ -113,8 +114,12 @@ fn notice<T>(session: &mut Session<T>, sampler: &mut Sampler<'_>) -> bool {
             return false;
         }
         session.epoch = epoch;
-        sampler.stats.left(session.portfolio.held(), 0);
+        let bars = sampler.bars.as_ref().map_or(0, |bars| bars.held());
+        sampler.stats.left(session.portfolio.held().wrapping_add(bars), 0);
         begin_again(session, sampler.hub);
+        if let Some(bars) = sampler.bars.as_mut() {
+            bars.begin_again();
+        }
     }
     let status = sampler.hub.feed_status();
     if status.sequence != session.feed_status_sequence {
@@ -363,9 +368,10 @@ fn flush_wildcard(
                 continue;
             }
             let before = *member;
+            sampler.left_bars = false;
             let sampled = sampler.sample(member, want);
             // Too early for its next state entry: it stays marked for the next flush.
-            let early = !tape_only && too_early(&before, sampler.tick, want);
+            let early = !tape_only && (sampler.left_bars || too_early(&before, sampler.tick, want));
             match sampled {
                 Sampled::Done if early => {}
                 Sampled::Done => wildcard.unmark(symbol, tape_only),

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `waiting` | `frame_limit_bytes`, twice `control_limit_bytes` and one reply, one read (4 KiB) |
 //! | `subscriptions` | twice 76 bytes a name (56 of it the subscription), 72 a symbol covered by `*`; a group an interval |
+//! | of them, bar channels | 40 bytes, and twice 48 a symbol that has some |
 //! | `owed` | 16 bytes for each name and each of 256 `ready`, rounded up to a power of two |
 //!
 //! Twice, because vectors double. The session itself, which is of fixed size, comes on top, and its
@@ -51,9 +52,10 @@ impl<T: Transport> Engine<T> {
         let places = portfolio.groups.capacity() * size_of::<Group>();
         let wildcard = portfolio.wildcard.as_ref();
         let wildcard = wildcard.map_or(0, |each| group_bytes(&each.group) + each.mark_bytes());
+        let bars = portfolio.bars.as_ref().map_or(0, |bars| bars.bytes());
         Footprint {
             waiting: session.outbound.allocated() + session.unread.capacity(),
-            subscriptions: groups + places + wildcard,
+            subscriptions: groups + places + wildcard + bars,
             owed: session.owed.capacity() * size_of::<Owed>(),
         }
     }
@@ -77,11 +79,12 @@ mod tests {
     use std::io;
 
     use tickgate_hub::{Hub, HubConfig};
-    use tickgate_protocol::dialect::Dialect;
+    use tickgate_protocol::{channel::Channels, dialect::Dialect};
 
     use super::*;
     use crate::{
-        config::EngineConfig, engine::Shared, schedule::GroupId, transport::Now, wildcard::Wildcard,
+        bar_cursors::BarCursors, config::EngineConfig, engine::Shared, schedule::GroupId,
+        transport::Now, wildcard::Wildcard,
     };
 
     struct Nowhere;
@@ -126,10 +129,14 @@ mod tests {
         let marks = wildcard.mark_bytes();
         assert!(marks >= 250);
         session.portfolio.wildcard = Some(Box::new(wildcard));
+        let all: Vec<_> = (0..5).map(|symbol| (symbol, Channels::BARS)).collect();
+        let mut bars = Box::<BarCursors>::default();
+        bars.settle(&all, (Channels::NONE, 0), engine.shared.hub());
+        session.portfolio.bars = Some(bars);
         let places = 3 * size_of::<Group>();
         let expected = Footprint {
             waiting: 1_000 + 300,
-            subscriptions: 300 + (2 * 56 + 3 * 4 + 4 * 16) + places + 13 * 56 + marks,
+            subscriptions: 300 + (2 * 56 + 3 * 4 + 4 * 16) + places + 13 * 56 + marks + 40 + 5 * 48,
             owed: 11 * 16,
         };
         let footprint = engine.footprint(key).expect("it is open");
@@ -144,6 +151,7 @@ mod tests {
         assert_eq!(subscription + size_of::<u32>() + size_of::<Moved>(), 76);
         assert_eq!(subscription + size_of::<Moved>(), 72);
         assert_eq!(size_of::<Owed>(), 16);
+        assert_eq!(size_of::<BarCursors>(), 40);
     }
 
     #[test]

@@ -99,6 +99,13 @@ impl FrameBuilder {
         true
     }
 
+    /// Appends the bytes of an entry that was encoded for another frame of this dialect; to be kept
+    /// or taken back like one that was written.
+    pub(crate) fn append(&mut self, entry: &[u8]) {
+        self.bytes.extend_from_slice(entry);
+        self.count += 1;
+    }
+
     /// Takes back what came after `checkpoint`.
     pub(crate) fn undo(&mut self, checkpoint: Checkpoint) {
         self.bytes.truncate(checkpoint.length);

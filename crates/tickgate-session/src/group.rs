@@ -2,11 +2,10 @@
 
 use crate::{
     schedule::{Due, GroupId, Schedule},
-    subscription::Subscription,
+    subscription::{PROMPT, Subscription},
     wheel::TimerKey,
     work,
 };
-use tickgate_protocol::channel::Channel;
 
 /// A member that came from a group of another interval.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +27,7 @@ pub(crate) struct Group {
     pub(crate) members: Vec<Subscription>,
     /// A flush is due; no timer runs until it has been completed.
     pub(crate) state_due: bool,
-    /// The tapes are due.
+    /// The tapes are due, and bars that are closed.
     pub(crate) tape_due: bool,
     /// Where the next frame begins to look: behind the last symbol that fitted, so that the
     /// longest unsent goes first.
@@ -40,8 +39,9 @@ pub(crate) struct Group {
     /// Throttled only: members to look at ahead of the next flush, because they just came from
     /// another group. At most as many as members.
     pub(crate) moved: Vec<Moved>,
-    /// The wildcard's only: it covers the trade channel, also of symbols that are yet to be listed.
-    covers_trades: bool,
+    /// The wildcard's only: it covers channels of [`PROMPT`], also of symbols that are yet to be
+    /// listed.
+    covers_prompt: bool,
     timer: Option<TimerKey>,
     tape_timer: Option<TimerKey>,
 }
@@ -58,7 +58,7 @@ impl Group {
             changed: Vec::new(),
             look_at_all: false,
             moved: Vec::new(),
-            covers_trades: false,
+            covers_prompt: false,
             timer: None,
             tape_timer: None,
         }
@@ -141,9 +141,10 @@ impl Group {
 
     /// Sees to it that a throttled group has its timers. The first flush of a new group comes as
     /// soon as the interval allows for a member that was sent something before; else its phase is
-    /// random. `trades`: a member has the trade channel, as far as the caller knows of a new one.
-    pub(crate) fn ensure_timers(&mut self, session: u32, trades: bool, schedule: &mut Schedule) {
-        self.covers_trades = trades && self.id == GroupId::WILDCARD;
+    /// random. `prompt`: a member has a channel of [`PROMPT`], as far as the caller knows of a new
+    /// one.
+    pub(crate) fn ensure_timers(&mut self, session: u32, prompt: bool, schedule: &mut Schedule) {
+        self.covers_prompt = prompt && self.id == GroupId::WILDCARD;
         if self.is_realtime() {
             return;
         }
@@ -159,7 +160,7 @@ impl Group {
             };
             self.timer = Some(schedule.wheel.schedule(at, self.due(session, false)));
         }
-        if trades && self.tape_timer.is_none() && !self.tape_due {
+        if prompt && self.tape_timer.is_none() && !self.tape_due {
             self.schedule_tape(session, schedule);
         }
     }
@@ -201,12 +202,13 @@ impl Group {
         }
     }
 
-    /// Runs while a member has the trade channel and the interval is longer than a trade may wait.
+    /// Runs while a member has a channel of [`PROMPT`] and the interval is longer than what is on it
+    /// may wait.
     fn schedule_tape(&mut self, session: u32, schedule: &mut Schedule) {
         let Some(ticks) = schedule.tape_ticks(self.interval_ms) else { return };
         work::look_at(self.members.len());
-        let has_trades = |member: &Subscription| member.channels.has(Channel::Trade);
-        if self.covers_trades || self.members.iter().any(has_trades) {
+        let is_prompt = |member: &Subscription| member.channels.has_any(PROMPT);
+        if self.covers_prompt || self.members.iter().any(is_prompt) {
             let at = schedule.tick + ticks;
             self.tape_timer = Some(schedule.wheel.schedule(at, self.due(session, true)));
         }

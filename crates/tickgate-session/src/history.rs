@@ -1,16 +1,14 @@
 //! Answers `history` from the rings in which the hub keeps closed bars.
 
-use tickgate_hub::{BarRecord, Busy, SymbolState};
+use tickgate_hub::Busy;
 use tickgate_protocol::{
     bar::BarInterval,
     command::{ErrorCode, Refusal},
-    definition::Definition,
-    entry::BarEntry,
-    number::ABSENT,
     reply::Reply,
 };
 
 use crate::{
+    bars::bar_entry,
     commands::{bad_field, shortened},
     engine::Engine,
     places::Places,
@@ -52,7 +50,12 @@ impl<T: Transport> Engine<T> {
             return Err(Refusal { code: ErrorCode::Unavailable, message, field: None, id });
         };
         let definition = symbol.definition();
-        let entries = bars.iter().rev().filter_map(|bar| entry(symbol, bar, interval, &definition));
+        let id_now = definition.id;
+        // One that cannot be said at the scale in force any more is left out.
+        let entries = bars.iter().rev().filter_map(|bar| {
+            let places = Places::between(symbol, bar.id, id_now)?;
+            bar_entry(bar, interval, id_now, places)
+        });
         Ok(Reply::History {
             id,
             symbol: name.to_owned(),
@@ -63,30 +66,6 @@ impl<T: Transport> Engine<T> {
             more,
         })
     }
-}
-
-/// A bar at the scale of `definition`; `None` for one that cannot be said in it any more.
-fn entry(
-    symbol: &SymbolState,
-    bar: &BarRecord,
-    interval: BarInterval,
-    definition: &Definition,
-) -> Option<BarEntry> {
-    let places = Places::between(symbol, bar.id, definition.id)?;
-    Some(BarEntry {
-        id: definition.id,
-        sequence: bar.sequence,
-        interval_s: interval.seconds(),
-        start_s: bar.start_s,
-        open: places.price(bar.open)?,
-        high: places.price(bar.high)?,
-        low: places.price(bar.low)?,
-        close: places.price(bar.close)?,
-        volume: places.size(bar.volume)?,
-        vwap: places.price(bar.vwap).unwrap_or(ABSENT),
-        trade_count: bar.trade_count.into(),
-        flags: bar.flags,
-    })
 }
 
 fn refusal(id: Option<i64>, code: ErrorCode, field: &'static str, message: String) -> Refusal {

@@ -7,9 +7,10 @@
 //! Read in this order:
 //!
 //! - [`config`], [`transport`], [`stats`]: what comes in and goes out;
-//! - `subscription`, `group`, `wildcard`, `portfolio`: what a session wants;
+//! - `subscription`, `bar_cursors`, `group`, `wildcard`, `portfolio`: what a session wants;
 //! - `schedule`, `wheel`, `pace`: when it gets it;
-//! - `places`, `sampling`, `tape`, `cache`, `frame`, `flush`: how a frame is filled;
+//! - `places`, `sampling`, `tape`, `bars`, `cache`, `bar_cache`, `frame`, `flush`: how a frame is
+//!   filled;
 //! - `session`, `outbound`: one connection;
 //! - `intake`: what all clients of a worker may send together;
 //! - `parser`: what makes messages of it;
@@ -25,6 +26,8 @@ pub mod transport;
 pub mod stats;
 
 mod subscription;
+
+mod bar_cursors;
 
 mod group;
 
@@ -46,7 +49,11 @@ mod state_channel;
 
 mod tape;
 
+mod bars;
+
 mod cache;
+
+mod bar_cache;
 
 mod frame;
 

@@ -1,11 +1,12 @@
 //! All subscriptions of one session: groups by throttle interval, and the wildcard.
 
-use tickgate_protocol::channel::{Channel, Channels};
+use tickgate_protocol::channel::Channels;
 
 use crate::{
+    bar_cursors::BarCursors,
     group::Group,
     schedule::{GroupId, Schedule},
-    subscription::{INHERIT, Subscription},
+    subscription::{INHERIT, PROMPT, Subscription},
     wildcard::Wildcard,
     work,
 };
@@ -17,12 +18,14 @@ pub(crate) struct Portfolio {
     session: u32,
     pub(crate) groups: Vec<Group>,
     pub(crate) wildcard: Option<Box<Wildcard>>,
+    /// Where it stands in bar channels; `None` without such.
+    pub(crate) bars: Option<Box<BarCursors>>,
     /// The connection's own throttle interval, or [`INHERIT`].
     pub(crate) connection_throttle_ms: u16,
     default_throttle_ms: u16,
     next_group: u32,
     /// Place of the group that the next frame begins with; the wildcard's is behind the last.
-    pub(crate) from: usize,
+    pub(crate) from: u32,
 }
 
 impl Portfolio {
@@ -31,6 +34,7 @@ impl Portfolio {
             session,
             groups: Vec::new(),
             wildcard: None,
+            bars: None,
             connection_throttle_ms: INHERIT,
             default_throttle_ms,
             next_group: GroupId::WILDCARD.0 + 1,
@@ -178,8 +182,8 @@ impl Portfolio {
                 }
             }
             group.settle_moved();
-            let trades = joining.iter().any(|(member, _)| member.channels.has(Channel::Trade));
-            group.ensure_timers(self.session, trades, schedule);
+            let prompt = joining.iter().any(|(member, _)| member.channels.has_any(PROMPT));
+            group.ensure_timers(self.session, prompt, schedule);
         }
     }
 
@@ -198,8 +202,8 @@ impl Portfolio {
         for group in &mut self.groups {
             if let Ok(at) = group.position(member.symbol) {
                 group.members[at] = member;
-                let trades = member.channels.has(Channel::Trade);
-                group.ensure_timers(self.session, trades, schedule);
+                let prompt = member.channels.has_any(PROMPT);
+                group.ensure_timers(self.session, prompt, schedule);
                 return true;
             }
         }
@@ -215,8 +219,8 @@ impl Portfolio {
         for (member, left_ms) in released {
             wildcard.take_back(member, left_ms, schedule);
         }
-        let trades = wildcard.channels.has(Channel::Trade);
-        wildcard.group.ensure_timers(self.session, trades, schedule);
+        let prompt = wildcard.channels.has_any(PROMPT);
+        wildcard.group.ensure_timers(self.session, prompt, schedule);
     }
 
     /// Moves every subscription whose interval in force has changed to the group it belongs to.
@@ -253,12 +257,12 @@ impl Portfolio {
                 wildcard.vacate(member.symbol);
                 member.set_channels(member.named.with(wildcard.channels));
             }
-            // The tape may be among the channels they gained.
-            let trades = group.members.iter().any(|member| member.channels.has(Channel::Trade));
-            group.ensure_timers(self.session, trades, schedule);
+            // The tape or bars may be among the channels they gained.
+            let prompt = group.members.iter().any(|member| member.channels.has_any(PROMPT));
+            group.ensure_timers(self.session, prompt, schedule);
         }
-        let trades = wildcard.channels.has(Channel::Trade);
-        wildcard.group.ensure_timers(self.session, trades, schedule);
+        let prompt = wildcard.channels.has_any(PROMPT);
+        wildcard.group.ensure_timers(self.session, prompt, schedule);
     }
 
     /// Ends the wildcard; names keep what they named.
@@ -317,8 +321,8 @@ impl Portfolio {
         schedule.interest.realtime_wildcards -= usize::from(group.interval_ms == 0);
         schedule.interest.realtime_wildcards += usize::from(interval_ms == 0);
         wildcard.set_interval(interval_ms, schedule);
-        let trades = wildcard.channels.has(Channel::Trade);
-        wildcard.group.ensure_timers(session, trades, schedule);
+        let prompt = wildcard.channels.has_any(PROMPT);
+        wildcard.group.ensure_timers(session, prompt, schedule);
     }
 }
 

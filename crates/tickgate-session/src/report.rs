@@ -302,6 +302,15 @@ pub(crate) struct Standing {
     pub(crate) pending: u64,
 }
 
+impl Standing {
+    fn add(&mut self, head: u64, cursor: u64) {
+        // After a new epoch a head may be behind a cursor, until the session hears of it.
+        let head = head.max(cursor);
+        self.heads = self.heads.wrapping_add(head);
+        self.pending += head - cursor;
+    }
+}
+
 impl Portfolio {
     /// Heads and cursors of everything that is joined.
     pub(crate) fn standing(&self, hub: &Hub) -> Standing {
@@ -315,16 +324,18 @@ impl Portfolio {
                     Channel::Trade => symbol.tape_sequence(),
                     Channel::Bar(interval) => symbol.bar_sequence(interval),
                 };
-                // After a new epoch a head may be behind a cursor, until the session hears of it.
-                let head = head.max(cursor);
-                standing.heads = standing.heads.wrapping_add(head);
-                standing.pending += head - cursor;
+                standing.add(head, cursor);
+            }
+        }
+        for (symbol, interval, cursor) in self.bars.iter().flat_map(|bars| bars.joined()) {
+            if let Some(symbol) = hub.symbol(SymbolIndex(symbol)) {
+                standing.add(symbol.bar_sequence(interval), cursor);
             }
         }
         standing
     }
 
-    /// Sum of the cursors of everything that is joined. Wraps around.
+    /// Sum of the cursors of everything that is joined, but for bars. Wraps around.
     pub(crate) fn held(&self) -> u64 {
         self.members().map(Subscription::held).fold(0, u64::wrapping_add)
     }

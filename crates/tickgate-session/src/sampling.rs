@@ -2,7 +2,7 @@
 
 use tickgate_hub::{Busy, Hub, StateRecord, SymbolState};
 use tickgate_protocol::{
-    channel::Channel,
+    channel::{Channel, Channels},
     definition::Definition,
     dialect::Dialect,
     entry::{Entry, StateEntry, StatusEntry, Step},
@@ -11,11 +11,12 @@ use tickgate_protocol::{
 };
 
 use crate::{
+    bar_cursors::BarCursors,
     cache::EntryCache,
     frame::{Checkpoint, FrameBuilder},
     state_channel::{Lasts, Quotes, StateChannel},
     stats::EngineStats,
-    subscription::{NEVER, Subscription, UNDEFINED},
+    subscription::{NEVER, PROMPT, Subscription, UNDEFINED},
 };
 
 /// One frame being filled, and what it is filled from.
@@ -37,6 +38,10 @@ pub(crate) struct Sampler<'a> {
     /// ([`EntryCache::hide_entries`]).
     pub(crate) oldest_us: i64,
     pub(crate) tally: Tally,
+    /// Where the session stands in bar channels; given back with the frame.
+    pub(crate) bars: Option<Box<BarCursors>>,
+    /// A bar in progress was left for the end of its interval.
+    pub(crate) left_bars: bool,
 }
 
 /// What is counted of a frame's state entries, added to the engine's figures once for the frame: an
@@ -49,6 +54,13 @@ pub(crate) struct Tally {
     advanced: u64,
     /// Updates merged into entries that were not copied.
     merged: u64,
+}
+
+impl Tally {
+    /// Changes of bars that came with a later one.
+    pub(crate) fn merge(&mut self, changes: u64) {
+        self.merged += changes;
+    }
 }
 
 /// How far the sampling of a subscription came.
@@ -71,7 +83,7 @@ pub(crate) enum Want {
     Changes { interval_ticks: u64 },
     /// The same for what came from another group at the tick `at`, unless it left since then.
     Moved { interval_ticks: u64, at: u32 },
-    /// The tape and the status, between two flushes.
+    /// The tape, the status and closed bars, between two flushes.
     Tape,
     /// The status alone, as far as no trade comes before it.
     Status,
@@ -83,14 +95,14 @@ impl Sampler<'_> {
     pub(crate) fn sample(&mut self, member: &mut Subscription, want: Want) -> Sampled {
         // By far the most samples are of this kind, and often all they need is in the cache. A
         // changed status has made the session due by itself.
-        let trades = member.channels.has(Channel::Trade);
-        if matches!(want, Want::Changes { .. }) && member.id != UNDEFINED && !trades {
+        let prompt = member.channels.has_any(PROMPT);
+        if matches!(want, Want::Changes { .. }) && member.id != UNDEFINED && !prompt {
             return self.state(member, want);
         }
         self.sample_all(member, want)
     }
 
-    /// Definition, tape, status and state.
+    /// Definition, tape, status, bars and state.
     #[inline(never)]
     fn sample_all(&mut self, member: &mut Subscription, want: Want) -> Sampled {
         let trades = member.channels.has(Channel::Trade);
@@ -115,7 +127,16 @@ impl Sampler<'_> {
                 stopped => return stopped,
             }
         }
-        if matches!(want, Want::Tape | Want::Status) {
+        if want == Want::Status {
+            return Sampled::Done;
+        }
+        if member.channels.has_any(Channels::BARS) {
+            match self.bars(member, symbol, want) {
+                Sampled::Done => {}
+                stopped => return stopped,
+            }
+        }
+        if want == Want::Tape {
             return Sampled::Done;
         }
         self.state(member, want)
@@ -170,7 +191,7 @@ impl Sampler<'_> {
     }
 
     /// A snapshot sends what was never sent; a flush also what changed, once its interval passed.
-    fn is_allowed(&self, cursor: u64, sent_tick: u32, want: Want) -> bool {
+    pub(crate) fn is_allowed(&self, cursor: u64, sent_tick: u32, want: Want) -> bool {
         // Ticks wrap around.
         let passed = u64::from((self.tick as u32).wrapping_sub(sent_tick));
         match want {
@@ -468,6 +489,8 @@ mod tests {
             newest: false,
             oldest_us: ABSENT,
             tally: Tally::default(),
+            bars: None,
+            left_bars: false,
         };
         assert_eq!([sampler.busy(), sampler.busy()], [Sampled::Busy; 2]);
         assert_eq!(stats.busy_reads, 2);

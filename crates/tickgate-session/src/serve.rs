@@ -204,11 +204,14 @@ impl<T: Transport> Engine<T> {
             newest: false,
             oldest_us: ABSENT,
             tally: Tally::default(),
+            bars: session.portfolio.bars.take(),
+            left_bars: false,
         };
         let lost_before = sampler.stats.trades_lost;
         let left = flush::fill(session, position, &mut sampler, &mut self.schedule, exempt_only);
         let merged = sampler.settle();
         let oldest_us = sampler.oldest_us;
+        session.portfolio.bars = sampler.bars.take();
         if is_timed {
             self.cache.show_entries();
             self.timed.is_over(self.stats.frames);

@@ -201,11 +201,13 @@ impl<T> Session<T> {
         });
         let mut before_covered = Vec::new();
         for &symbol in symbols {
-            let Some(member) = self.portfolio.find_mut(symbol) else { continue };
-            if member.owed || !member.wants_snapshot() {
+            let Some(member) = self.portfolio.find_mut(symbol).copied() else { continue };
+            if member.owed || !self.portfolio.wants_snapshot(&member) {
                 continue;
             }
-            member.owed = true;
+            if let Some(member) = self.portfolio.find_mut(symbol) {
+                member.owed = true;
+            }
             match covered {
                 Some((_, next)) if next <= symbol => before_covered.push(Owed::Symbol(symbol)),
                 _ => self.owed.push_back(Owed::Symbol(symbol)),

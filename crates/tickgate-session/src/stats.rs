@@ -23,7 +23,10 @@ pub struct EngineStats {
     pub quotes: u64,
     /// Last entries sent, snapshots included.
     pub lasts: u64,
-    /// Full entries among quotes and lasts. Each is a join: what it passes over counts nowhere.
+    /// Bars sent, those of snapshots included.
+    pub bars: u64,
+    /// Full entries among quotes and lasts, and bars that there were when their channel was joined.
+    /// Each is a join, or of one: what it passes over counts nowhere.
     pub snapshots: u64,
     /// Trades and corrections sent.
     pub trades: u64,
@@ -31,18 +34,22 @@ pub struct EngineStats {
     pub statuses: u64,
     /// Ready entries sent: subscribes answered in full.
     pub readies: u64,
-    /// State updates merged into a later entry, by the cause bits of the frame that merged them.
+    /// State updates merged into a later entry, by the cause bits of the frame that merged them; and
+    /// changes of bars that came with a later one.
     pub merged: [u64; 16],
     /// Data frames by their cause bits.
     pub frames_by_cause: [u64; 16],
     /// Trades and corrections declared lost to a client that lagged.
     pub trades_lost: u64,
+    /// Changes of bars passed over by a bar that told its client that some before it were lost: most
+    /// of them of closed bars that had left the ring.
+    pub bars_lost: u64,
     /// Updates and trades of subscribed channels that had not been sent when their session closed.
     ///
     /// What the sessions that are open have not been sent yet is in [`crate::Held::pending`].
     pub pending: u64,
     /// Sum of the sequences at which subscribed channels were joined: those of the full entries,
-    /// and where tapes were joined. Wraps around; only its difference to others means anything.
+    /// where tapes were joined, and where bar channels stood when they were asked for. Wraps around; only its difference to others means anything.
     pub joined_at: u64,
     /// Sum of the sequences at which they were left: the head at the session's close; what had been
     /// sent when the client unsubscribed or was owed a new full entry. Wraps around likewise.
@@ -87,15 +94,15 @@ impl EngineStats {
     /// Entries sent, of all channels.
     #[must_use]
     pub const fn entries(&self) -> u64 {
-        self.quotes + self.lasts + self.trades + self.statuses
+        self.quotes + self.lasts + self.trades + self.bars + self.statuses
     }
 
     /// Updates that are accounted for: sent after a join, merged into a later one, or declared
     /// lost.
     #[must_use]
     pub fn booked(&self) -> u64 {
-        let sent = self.quotes + self.lasts + self.trades - self.snapshots;
-        sent + self.merged.iter().sum::<u64>() + self.trades_lost
+        let sent = self.quotes + self.lasts + self.trades + self.bars - self.snapshots;
+        sent + self.merged.iter().sum::<u64>() + self.trades_lost + self.bars_lost
     }
 
     /// Commands answered with `error`.

@@ -67,7 +67,7 @@ impl<T: Transport> Engine<T> {
                 Err(code) => answer.rejected.push(Rejected { symbol: shortened(name), code }),
             }
         }
-        self.join(position, &mut joining);
+        self.join(position, &mut joining, wanted);
         let session = &mut self.sessions[position];
         if wanted.throttle_ms.is_some() {
             session.portfolio.regroup(&mut self.schedule);
@@ -213,11 +213,13 @@ impl<T: Transport> Engine<T> {
     }
 
     /// Puts new subscriptions into their groups, and owes what was named its snapshots.
-    fn join(&mut self, position: usize, joining: &mut Joining) {
+    fn join(&mut self, position: usize, joining: &mut Joining, wanted: &Subscribe) {
+        let has_bars = names_bars(wanted);
         let (members, named) = joining.take();
         let session = &mut self.sessions[position];
         session.portfolio.join(members, &mut self.schedule);
-        session.owe(&named);
+        self.settle_bars(position, has_bars);
+        self.sessions[position].owe(&named);
     }
 
     /// Goes on with a tape where the client left it, if this is still the same tape.
@@ -288,7 +290,7 @@ impl<T: Transport> Engine<T> {
         }
         if !std::mem::replace(&mut joining.is_covered, true) {
             // It takes in the names before it.
-            self.join(position, joining);
+            self.join(position, joining, wanted);
             self.cover(position, wanted, tapes, answer);
         }
         let portfolio = &self.sessions[position].portfolio;
@@ -337,15 +339,16 @@ impl<T: Transport> Engine<T> {
         portfolio.spread_wildcard(count, &mut self.schedule);
         self.resume_covered(position, tapes, answer);
         // Names whose channels grew owe a snapshot of their own.
+        self.sessions[position].portfolio.regroup(&mut self.schedule);
+        self.settle_bars(position, names_bars(wanted));
         let session = &mut self.sessions[position];
-        session.portfolio.regroup(&mut self.schedule);
         self.stats.left(held, session.portfolio.held());
-        let grown: Vec<u32> = session
-            .portfolio
+        let portfolio = &session.portfolio;
+        let grown: Vec<u32> = portfolio
             .groups
             .iter()
             .flat_map(|group| &group.members)
-            .filter(|member| member.wants_snapshot())
+            .filter(|member| portfolio.wants_snapshot(member))
             .map(|member| member.symbol)
             .collect();
         session.owe(&grown);
@@ -379,6 +382,7 @@ impl<T: Transport> Engine<T> {
         session.portfolio.release(&mut self.schedule);
         self.stats.left(sent, session.portfolio.held());
         session.forget_owed();
+        self.settle_bars(position, false);
         let subscriptions = self.sessions[position].portfolio.count();
         self.stats.subscriptions -= (held - subscriptions) as u64;
         let subscriptions = subscriptions as u64;
@@ -488,6 +492,10 @@ impl<T: Transport> Engine<T> {
         member.own_throttle_ms = own;
         true
     }
+}
+
+fn names_bars(wanted: &Subscribe) -> bool {
+    wanted.channels.is_some_and(|channels| channels.has_any(Channels::BARS))
 }
 
 /// A throttle as a subscription holds it; the parser keeps it within 60,000.

@@ -12,6 +12,9 @@ pub(crate) const NEVER: u64 = u64::MAX;
 pub(crate) const UNDEFINED: WireId = WireId::MAX;
 /// An own throttle that is not set: the wildcard's, the connection's or the default holds.
 pub(crate) const INHERIT: u16 = u16::MAX;
+/// The channels whose entries wait for the tape's interval at most, whatever the throttle: each
+/// trade is sent, and each closed bar.
+pub(crate) const PROMPT: Channels = Channels::only(Channel::Trade).with(Channels::BARS);
 /// Every field of a quote.
 pub(crate) const ALL_QUOTE_FIELDS: u8 = ((1u16 << quote_field::COUNT) - 1) as u8;
 /// Every field of the last-trade figures.

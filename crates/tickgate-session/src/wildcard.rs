@@ -4,12 +4,12 @@
 //! the frame after a change of interval `16 bytes` for each symbol that waits. It is
 //! flushed by what changed, from the bits the hub's shards set, never by looking at every symbol.
 
-use tickgate_protocol::channel::{Channel, Channels};
+use tickgate_protocol::channel::Channels;
 
 use crate::{
     group::Group,
     schedule::{GroupId, Schedule},
-    subscription::{ALL_LAST_FIELDS, ALL_QUOTE_FIELDS, INHERIT, Subscription},
+    subscription::{ALL_LAST_FIELDS, ALL_QUOTE_FIELDS, INHERIT, PROMPT, Subscription},
 };
 
 /// What `*` covers and how.
@@ -52,7 +52,7 @@ impl Wildcard {
     pub(crate) fn mark(&mut self, word: usize, bits: u64) {
         let Some(state) = self.state.get_mut(word) else { return };
         *state |= bits;
-        if self.channels.has(Channel::Trade) {
+        if self.channels.has_any(PROMPT) {
             self.tape[word] |= bits;
         }
     }

@@ -129,12 +129,13 @@ fn frames(page: &mut Page, engines: &Engines<'_>) -> Result<(), Error> {
             ("quote", engines.sum(|e| e.quotes)),
             ("last", engines.sum(|e| e.lasts)),
             ("trade", engines.sum(|e| e.trades)),
+            ("bar", engines.sum(|e| e.bars)),
             ("status", engines.sum(|e| e.statuses)),
         ],
     )?;
     page.counter(
         "tickgate_snapshots_sent_total",
-        "Full entries among those of quote and last: each joins a channel",
+        "Full entries among those of quote and last, and bars of the time of a joining",
         engines.sum(|e| e.snapshots),
     )?;
     page.counter(
@@ -176,6 +177,11 @@ fn books(page: &mut Page, engines: &Engines<'_>) -> Result<(), Error> {
         "tickgate_trades_lost_total",
         "Trades and corrections declared lost to clients that lagged",
         engines.sum(|e| e.trades_lost),
+    )?;
+    page.counter(
+        "tickgate_bars_lost_total",
+        "Changes of bars passed over where clients were told that some were lost",
+        engines.sum(|e| e.bars_lost),
     )?;
     page.gauge(
         "tickgate_updates_pending",

@@ -34,11 +34,12 @@ fn tickgate(arguments: &[&str]) -> (Option<i32>, String, String) {
 
 /// The formula of docs/OPERATIONS.md: both sides of the books.
 fn books(scrape: &Scrape) -> (f64, f64) {
-    let sent = ["quote", "last", "trade"]
+    let sent = ["quote", "last", "trade", "bar"]
         .map(|channel| scrape.sum("tickgate_entries_sent_total", &format!("\"{channel}\"")));
     let booked = sent.iter().sum::<f64>() - scrape.sum("tickgate_snapshots_sent_total", "")
         + scrape.sum("tickgate_updates_merged_total", "")
         + scrape.sum("tickgate_trades_lost_total", "")
+        + scrape.sum("tickgate_bars_lost_total", "")
         + scrape.sum("tickgate_updates_pending", "")
         + scrape.sum("tickgate_updates_unsent_total", "");
     (scrape.sum("tickgate_updates_since_join", ""), booked)
@@ -64,10 +65,10 @@ fn the_books_balance_under_load_and_when_the_feed_has_stopped() {
     // Held up by its credit until the end, then gone: it merges and loses.
     let mut held = Client::connect(&gateway.stream_url, MessagePack);
     held.command(Op::Credit { frames: Some(1) });
-    held.subscribe(["*"], Channels::ALL, 20);
+    held.subscribe(["*"], Channels::EVERY, 20);
     held.read_until(|client| client.readies == 1);
-    let mut leaver = subscribed(50, Channels::ALL);
-    let mut changer = subscribed(0, Channels::ALL);
+    let mut leaver = subscribed(50, Channels::EVERY);
+    let mut changer = subscribed(0, Channels::EVERY);
     let mut reader = subscribed(100, Channels::ALL);
 
     // Under load: few subscriptions are surveyed in one turn, so each worker's figures are of one
@@ -81,7 +82,7 @@ fn the_books_balance_under_load_and_when_the_feed_has_stopped() {
     drop(leaver);
     changer.read_until(|client| client.data_frames > 20);
     let all = vec!["*".to_owned()];
-    changer.command(Op::Unsubscribe { symbols: all, channels: Channels::ALL });
+    changer.command(Op::Unsubscribe { symbols: all, channels: Channels::EVERY });
     changer.read_to_the_unsubscribed();
     let (heads, booked) = books(&Scrape::of(&address));
     assert_eq!(heads, booked, "after one left and another unsubscribed");
