@@ -18,6 +18,7 @@ pub(crate) struct Desk {
     pub(crate) engine: Engine<Pipe>,
     pub(crate) now: Now,
     pub(crate) publisher: Publisher,
+    pub(crate) hub: Arc<Hub>,
 }
 
 /// A JSON client.
@@ -38,12 +39,17 @@ pub(crate) enum Said {
 
 impl Desk {
     pub(crate) fn new(config: EngineConfig) -> Self {
-        let sizes = HubConfig { workers: 1, symbol_limit: 1_024, ..HubConfig::default() };
+        Self::with(HubConfig::default(), config)
+    }
+
+    /// The same over a hub of these sizes, but for its one worker and 1,024 symbols.
+    pub(crate) fn with(sizes: HubConfig, config: EngineConfig) -> Self {
+        let sizes = HubConfig { workers: 1, symbol_limit: 1_024, ..sizes };
         let hub = Hub::new(sizes, 1).expect("the sizes keep the rules");
         let publisher = hub.publisher();
         let shared = Shared::new(Arc::clone(&hub), config).expect("the settings keep the rules");
         let now = Now { monotonic_us: 1_000_000, unix_us: 1_700_000_000_000_000 };
-        Self { engine: Engine::new(shared, 0, 1, now), now, publisher }
+        Self { engine: Engine::new(shared, 0, 1, now), now, publisher, hub }
     }
 
     /// Connects; the welcome has been read.
@@ -117,6 +123,16 @@ impl Client {
             }
         }
         said
+    }
+
+    /// Texts it was told since the last call, data frames among them.
+    pub(crate) fn texts(&mut self) -> Vec<Vec<u8>> {
+        self.heard.extend(self.pipe.take());
+        let mut texts = Vec::new();
+        while let Some((opcode, payload)) = self.message() {
+            texts.extend((opcode == 1).then_some(payload));
+        }
+        texts
     }
 
     fn message(&mut self) -> Option<(u8, Vec<u8>)> {

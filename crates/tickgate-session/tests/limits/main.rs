@@ -6,6 +6,7 @@ mod history;
 #[allow(dead_code, reason = "its other users use the rest")]
 #[path = "../invariants/world/pipe.rs"]
 mod pipe;
+mod series;
 mod spell;
 
 use desk::{Client, Desk, Said, closed, frame, list, text};
