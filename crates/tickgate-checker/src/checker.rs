@@ -33,6 +33,8 @@ pub struct Config {
     pub frame_limit_bytes: usize,
     /// Trades the hub keeps of a symbol; 1,024. No trade within it may be declared lost.
     pub tape_capacity: u64,
+    /// Closed bars the hub keeps of a symbol, of a second, a minute and a day; 128, 256 and 16.
+    pub bar_capacities: [usize; 3],
     /// Status changes the hub keeps of a symbol; 16.
     pub status_capacity: u64,
     /// True where the harness can make the engine late, so that cause bit 8 is possible.
@@ -52,6 +54,7 @@ impl Config {
             silence_us: 1_250_000,
             frame_limit_bytes: 16_384,
             tape_capacity: 1_024,
+            bar_capacities: [128, 256, 16],
             status_capacity: 16,
             load_possible: false,
         }
@@ -257,6 +260,13 @@ impl Checker {
         Some((sequence, fields[..count].to_vec()))
     }
 
+    /// The bars that a correct client holds of a channel: the sequence of each, by its beginning.
+    #[must_use]
+    pub fn held_bars(&self, symbol: &str, channel: Channel) -> Option<&BTreeMap<i64, u64>> {
+        let cursor = self.symbols.get(symbol)?.cursor(channel);
+        cursor.subscribed.then_some(&cursor.bars)
+    }
+
     /// True when the client is subscribed to a symbol's channel, as of the last reply.
     #[must_use]
     pub fn covers(&self, symbol: &str, channel: Channel) -> bool {
@@ -295,7 +305,7 @@ impl Checker {
         let interest = &self.interest;
         self.symbols.entry(name.to_owned()).or_insert_with(|| {
             let mut view = SymbolView::default();
-            for channel in Channel::ALL {
+            for channel in Channel::EVERY {
                 if interest.covers(name, channel) {
                     // Joined at some time since the listing.
                     view.cursor_mut(channel).begin(0);

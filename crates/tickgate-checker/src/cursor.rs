@@ -1,5 +1,7 @@
 //! What the client holds of a symbol, and how it came to it.
 
+use std::collections::BTreeMap;
+
 use crate::{
     interest::Intervals,
     wire::{Channel, Fields},
@@ -60,6 +62,8 @@ pub(crate) struct Sent {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cursor {
     pub(crate) subscribed: bool,
+    /// When it was asked for.
+    pub(crate) asked_us: u64,
     /// A full entry must come before anything else; when it was asked for.
     pub(crate) owed: Option<u64>,
     /// A full entry was asked for again.
@@ -74,6 +78,15 @@ pub(crate) struct Cursor {
     pub(crate) fields: Fields,
     pub(crate) log: Vec<Sent>,
     pub(crate) books: Books,
+    /// Of bars: what changed later than this must come; 0 where all of the epoch must.
+    pub(crate) since_us: u64,
+    /// Of bars: the sequence of the newest entry of each, by its beginning.
+    pub(crate) bars: BTreeMap<i64, u64>,
+    /// Of bars: when an entry last said that some were lost, which holds for all that had gone by
+    /// then.
+    pub(crate) lost_us: Option<u64>,
+    /// Of bars: when the last one in progress was formed.
+    pub(crate) open_us: Option<u64>,
 }
 
 impl Cursor {
@@ -81,8 +94,15 @@ impl Cursor {
     pub(crate) fn begin(&mut self, asked_us: u64) {
         let books = std::mem::take(&mut self.books);
         let (begun, fulls) = (self.begun + 1, self.fulls);
-        *self =
-            Self { subscribed: true, owed: Some(asked_us), books, begun, fulls, ..Self::default() };
+        *self = Self {
+            subscribed: true,
+            asked_us,
+            owed: Some(asked_us),
+            books,
+            begun,
+            fulls,
+            ..Self::default()
+        };
     }
 }
 
@@ -99,6 +119,7 @@ pub(crate) struct SymbolView {
     quote: Cursor,
     last: Cursor,
     trade: Cursor,
+    bars: [Cursor; 3],
 }
 
 impl SymbolView {
@@ -107,6 +128,9 @@ impl SymbolView {
             Channel::Quote => &self.quote,
             Channel::Last => &self.last,
             Channel::Trade => &self.trade,
+            Channel::Bar1s => &self.bars[0],
+            Channel::Bar1m => &self.bars[1],
+            Channel::Bar1d => &self.bars[2],
         }
     }
 
@@ -115,6 +139,9 @@ impl SymbolView {
             Channel::Quote => &mut self.quote,
             Channel::Last => &mut self.last,
             Channel::Trade => &mut self.trade,
+            Channel::Bar1s => &mut self.bars[0],
+            Channel::Bar1m => &mut self.bars[1],
+            Channel::Bar1d => &mut self.bars[2],
         }
     }
 }

@@ -15,7 +15,7 @@ impl Checker {
         match entry {
             Entry::Definition(definition) => self.definition(truth, moment, definition),
             Entry::Epoch { epoch } => self.new_epoch(truth, moment, epoch),
-            Entry::Ready { command_id } => self.ready(moment, command_id),
+            Entry::Ready { command_id } => self.ready(truth, moment, command_id),
             Entry::Status { id: None, sequence, status, reason, age_us } => {
                 self.feed_status(truth, moment, sequence, (status, reason), age_us);
             }
@@ -47,10 +47,13 @@ impl Checker {
                 let Some(name) = self.invited(moment, id, Channel::Trade) else { return };
                 self.lost(truth, moment, &name, (from, to, size, origin));
             }
-            Entry::Bar { id, .. } => {
-                // No channel of bars can be subscribed yet.
-                let Some(name) = self.name(moment, id) else { return };
-                self.uninvited(moment, &name, None, "a bar");
+            Entry::Bar { id, sequence, channel, bar } => {
+                let Some(name) = self.invited(moment, id, channel) else { return };
+                if self.symbols.get(&name).and_then(|view| view.id) != Some(id) {
+                    let detail = format!("id {id} was retired");
+                    self.violate(Rule::Definition, moment.now_us, &name, detail);
+                }
+                self.bar(truth, moment, &name, channel, (sequence, bar));
             }
         }
     }
@@ -75,7 +78,7 @@ impl Checker {
 
     fn uninvited(&mut self, moment: Moment, name: &str, channel: Option<Channel>, what: &str) {
         let was = self.symbols.get(name).is_some_and(|view| {
-            let mut of = Channel::ALL.into_iter().filter(|of| channel.is_none_or(|c| c == *of));
+            let mut of = Channel::EVERY.into_iter().filter(|of| channel.is_none_or(|c| c == *of));
             of.any(|channel| !view.cursor(channel).log.is_empty())
         });
         let rule = if was { Rule::AfterUnsubscribe } else { Rule::NotSubscribed };
@@ -162,7 +165,7 @@ impl Checker {
         for view in self.symbols.values_mut() {
             view.id = None;
             view.status = None;
-            for channel in Channel::ALL {
+            for channel in Channel::EVERY {
                 let cursor = view.cursor_mut(channel);
                 if cursor.subscribed {
                     cursor.begin(changed_us);
@@ -171,12 +174,16 @@ impl Checker {
         }
     }
 
-    fn ready(&mut self, moment: Moment, id: Option<i64>) {
+    fn ready(&mut self, truth: &Truth, moment: Moment, id: Option<i64>) {
         let Some(at) = self.readies.iter().position(|owed| owed.id == id) else {
             let detail = format!("ready {id:?} that no command asked for");
             return self.violate(Rule::Ready, moment.now_us, "", detail);
         };
         for (name, channel, begun, fulls) in self.readies.remove(at).states {
+            if channel.bar_length_s().is_some() {
+                self.check_bars_joined(truth, moment, &name, channel, begun);
+                continue;
+            }
             let cursor = self.cursor(&name, channel);
             // One that ended meanwhile owes nothing to this command any more.
             if cursor.subscribed && cursor.begun == begun && cursor.fulls == fulls {

@@ -138,6 +138,7 @@ impl Checker {
                 }
             }
         }
+        self.check_bars_held(truth, now_us, name);
         let head = symbol.status_head(now_us).map(|head| head.sequence);
         let told = self.view(name).status;
         if head.unwrap_or(0) != told.unwrap_or(0) {

@@ -122,7 +122,10 @@ impl Checker {
             let meaning = Meaning { checker: self, truth };
             match wire::entry(self.config.dialect, value, &meaning) {
                 Ok(entry) => {
-                    budgeted |= matches!(entry, Entry::State { .. } | Entry::Trade { .. });
+                    budgeted |= matches!(
+                        entry,
+                        Entry::State { .. } | Entry::Trade { .. } | Entry::Bar { .. }
+                    );
                     self.entry(truth, moment, entry);
                 }
                 Err(fault) => self.fault(now_us, "", fault),

@@ -42,7 +42,7 @@ impl Interest {
             }
             Command::Unsubscribe { symbols, channels, .. } => {
                 for symbol in kept(symbols) {
-                    self.remove(&symbol, channels.as_deref().unwrap_or(&Channel::ALL));
+                    self.remove(&symbol, channels.as_deref().unwrap_or(&Channel::EVERY));
                 }
             }
             Command::Throttle { symbols: None, throttle_ms: Some(interval), .. } => {
@@ -96,7 +96,7 @@ impl Interest {
         let of = |asked: &Asked| match channel {
             Channel::Quote => asked.quote,
             Channel::Last => asked.last,
-            Channel::Trade => None,
+            Channel::Trade | Channel::Bar1s | Channel::Bar1m | Channel::Bar1d => None,
         };
         let named = self.named.get(symbol).and_then(of);
         named

@@ -9,7 +9,7 @@
 //! Reading order: `value`, `msgpack`, `json`, `websocket`, `wire`, `record` (bytes to entries); `truth`,
 //! `command` (what the harness tells); `interest`, `cursor`, `holds` (the checker's own account of
 //! a connection); `checker`, `replies`, `frames`, `entries`, `states`, `statuses`,
-//! `tape`, `timing`, `finish` (the rules).
+//! `tape`, `bars`, `timing`, `finish` (the rules).
 //!
 //! ```
 //! use tickgate_checker::*;
@@ -65,6 +65,7 @@
 //! [`Checker::unblocked`] when it takes everything again; after [`Truth::epoch`] the definitions,
 //! states and statuses that hold in the new epoch; [`Truth::clock`] whenever the engine's Unix clock steps.
 
+mod bars;
 mod checker;
 mod command;
 mod cursor;
@@ -93,4 +94,4 @@ pub use cursor::Books;
 pub use finish::Verdict;
 pub use rule::{Fault, Rule, Violation};
 pub use truth::Truth;
-pub use wire::{Channel, Definition, Dialect, TapeEvent};
+pub use wire::{Bar, Channel, Definition, Dialect, TapeEvent};

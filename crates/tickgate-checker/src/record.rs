@@ -3,7 +3,9 @@
 use crate::{
     rule::{Fault, Rule},
     value::Value,
-    wire::{Channel, Definition, Entry, Fields, Scales, Step, TapeEvent, Unit, present, unsigned},
+    wire::{
+        Bar, Channel, Definition, Entry, Fields, Scales, Step, TapeEvent, Unit, present, unsigned,
+    },
 };
 
 /// Kind, name and the fields of each entry; state fields follow those listed.
@@ -298,22 +300,22 @@ impl<'a> Record<'a> {
                 size: size("size")?,
                 origin: present(self.word("origin", &ORIGINS)?, "origin")?,
             },
-            _ => Entry::Bar {
-                id,
-                sequence: self.count("sequence")?,
-                values: [
-                    self.plain("interval_s")?,
-                    self.plain("start_s")?,
-                    price("open")?,
-                    price("high")?,
-                    price("low")?,
-                    price("close")?,
-                    size("volume")?,
-                    self.number("vwap", Unit::Vwap, scale)?,
-                    self.plain("trade_count")?,
-                    self.plain("flags")?,
-                ],
-            },
+            _ => {
+                let length_s = self.plain("interval_s")?;
+                let mut channels = Channel::BARS.into_iter();
+                let channel = channels.find(|channel| channel.bar_length_s() == length_s);
+                let channel =
+                    channel.ok_or_else(|| Fault::decode(format!("interval_s {length_s:?}")))?;
+                let bar = Bar {
+                    start_s: present(self.plain("start_s")?, "start_s")?,
+                    prices: [price("open")?, price("high")?, price("low")?, price("close")?],
+                    volume: size("volume")?,
+                    vwap: self.number("vwap", Unit::Vwap, scale)?,
+                    trade_count: present(self.plain("trade_count")?, "trade_count")?,
+                    flags: present(self.plain("flags")?, "flags")?,
+                };
+                Entry::Bar { id, sequence: self.count("sequence")?, channel, bar }
+            }
         })
     }
 

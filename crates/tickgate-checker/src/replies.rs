@@ -97,9 +97,16 @@ impl Checker {
                     let resume = resume.and_then(|(_, trades)| {
                         trades.iter().find(|(symbol, _)| *symbol == name).map(|(_, at)| *at)
                     });
-                    for channel in Channel::ALL {
+                    for channel in Channel::EVERY {
                         let cursor = self.cursor(&name, channel);
                         if !cursor.subscribed {
+                            continue;
+                        }
+                        if channel.bar_length_s().is_some() {
+                            // Joined once; a snapshot asked for later repeats no bars.
+                            if cursor.owed.is_some() {
+                                states.push((name.clone(), channel, cursor.begun, 0));
+                            }
                             continue;
                         }
                         if cursor.owed.is_some() {
@@ -151,12 +158,13 @@ impl Checker {
             names.extend(covered.cloned());
         }
         for name in names {
-            for channel in Channel::ALL {
+            for channel in Channel::EVERY {
                 let selection = self.interest.selection(&name, channel);
                 match (before.covers(&name, channel), self.interest.covers(&name, channel)) {
                     (false, true) => {
                         let cursor = self.cursor(&name, channel);
                         cursor.begin(asked_us);
+                        cursor.since_us = now_us;
                     }
                     (true, false) => {
                         self.end_span(truth, &name, channel, now_us);

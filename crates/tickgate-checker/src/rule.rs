@@ -71,6 +71,16 @@ pub enum Rule {
     TradeValue,
     /// `trades lost` covers what was lost, all of it and nothing else.
     LostRange,
+    /// Sequences of a symbol's bar channel rise, and exist.
+    BarOrder,
+    /// A bar is the true one at its sequence.
+    BarValue,
+    /// No state of a bar that is not followed by a newer one is passed over, but for closed ones
+    /// that are declared lost.
+    BarHole,
+    /// A bar says that others were lost only where some were, and only of closed ones that had left
+    /// the ring.
+    BarLost,
     /// Every status arrives, in order and true.
     Status,
     /// A status comes after the trades before it and before the trades after it.

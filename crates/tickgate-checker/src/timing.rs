@@ -14,8 +14,8 @@ use crate::{
 impl Checker {
     fn capped(&self, channel: Channel, interval_us: u64) -> u64 {
         match channel {
-            Channel::Trade => interval_us.min(self.config.tape_interval_us),
-            _ => interval_us,
+            Channel::Quote | Channel::Last => interval_us,
+            _ => interval_us.min(self.config.tape_interval_us),
         }
     }
 
@@ -99,6 +99,18 @@ impl Checker {
         }
     }
 
+    /// [`Self::bound`] of something that is capped as the tape is, or as long as a state may wait.
+    pub(crate) fn bar_bound(
+        &self,
+        name: &str,
+        (from_us, until_us): (u64, u64),
+        previous: Sent,
+        is_closed: bool,
+    ) -> u64 {
+        let as_if = if is_closed { Channel::Trade } else { Channel::Quote };
+        self.bound(name, as_if, from_us, until_us, previous)
+    }
+
     /// How long a change may wait without a hold: one interval, two where the phase was not
     /// settled (after a full entry, commands, however many, an epoch, a new id, or a hold), and a
     /// tick.
@@ -127,6 +139,9 @@ impl Checker {
         let cursor = view.cursor(channel);
         if !cursor.subscribed {
             return;
+        }
+        if channel.bar_length_s().is_some() {
+            return self.end_bars(symbol, name, channel, end_us);
         }
         let joined_us = cursor.log.first().map_or(0, |first| first.formed_us);
         let mut late = None;
@@ -169,7 +184,7 @@ impl Checker {
     pub(crate) fn end_all(&mut self, truth: &Truth, end_us: u64) {
         let names: Vec<String> = self.symbols.keys().cloned().collect();
         for name in names {
-            for channel in Channel::ALL {
+            for channel in Channel::EVERY {
                 self.end_span(truth, &name, channel, end_us);
             }
         }

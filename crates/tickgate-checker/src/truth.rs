@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::wire::{Channel, Definition, Fields, TapeEvent, Unit};
+use crate::wire::{Bar, Channel, Definition, Fields, TapeEvent, Unit};
 
 /// One state of a state channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,15 @@ pub(crate) struct TapeTruth {
     pub(crate) event_ns: Option<i64>,
     pub(crate) event: TapeEvent,
     pub(crate) volume: i64,
+}
+
+/// One state of a bar.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct BarTruth {
+    pub(crate) at_us: u64,
+    pub(crate) sequence: u64,
+    pub(crate) exponents: (i32, i32),
+    pub(crate) bar: Bar,
 }
 
 /// One change of status, of a symbol or of the feed.
@@ -57,6 +66,8 @@ pub(crate) struct SymbolTruth {
     pub(crate) losses: Vec<FeedLoss>,
     /// When trading sessions began, and the tape's head then.
     pub(crate) sessions: Vec<(u64, u64)>,
+    /// By length, in the order of [`Channel::BARS`].
+    bars: [Vec<BarTruth>; 3],
     /// Where the tape stood when the epoch began, if its sequences go on.
     pub(crate) tape_base: u64,
 }
@@ -66,8 +77,13 @@ impl SymbolTruth {
         match channel {
             Channel::Quote => &self.quote,
             Channel::Last => &self.last,
-            Channel::Trade => &[],
+            Channel::Trade | Channel::Bar1s | Channel::Bar1m | Channel::Bar1d => &[],
         }
+    }
+
+    /// Changes of the bars of a channel, each of the whole bar.
+    pub(crate) fn bars(&self, channel: Channel) -> &[BarTruth] {
+        bars_at(channel).map_or(&[], |at| &self.bars[at])
     }
 
     pub(crate) fn state(&self, channel: Channel, sequence: u64) -> Option<&StateTruth> {
@@ -95,6 +111,9 @@ impl SymbolTruth {
         match channel {
             Channel::Trade => {
                 last_until(&self.tape, |t| t.at_us, at_us).map_or(self.tape_base, |t| t.sequence)
+            }
+            Channel::Bar1s | Channel::Bar1m | Channel::Bar1d => {
+                last_until(self.bars(channel), |b| b.at_us, at_us).map_or(0, |b| b.sequence)
             }
             _ => last_until(self.states(channel), |s| s.at_us, at_us).map_or(0, |s| s.sequence),
         }
@@ -194,6 +213,16 @@ impl Truth {
             truth.tape_base = sequence - 1;
         }
         truth.tape.push(TapeTruth { at_us, sequence, exponents, event_ns, event, volume });
+    }
+
+    /// A bar changed, and is this from now on, in the scale of the symbol's latest definition; the
+    /// change took this sequence of the channel. Flag 4 is not looked at.
+    pub fn bar(&mut self, at_us: u64, symbol: &str, channel: Channel, sequence: u64, bar: Bar) {
+        let truth = self.symbol_mut(symbol);
+        let exponents = truth.exponents();
+        if let Some(at) = bars_at(channel) {
+            truth.bars[at].push(BarTruth { at_us, sequence, exponents, bar });
+        }
     }
 
     /// The feed lost trades of a symbol: a `trades lost` of origin 1 tells so.
@@ -313,6 +342,10 @@ impl SymbolTruth {
         let latest = self.definitions.last();
         latest.map_or((0, 0), |(_, d)| (d.price_exponent, d.size_exponent))
     }
+}
+
+fn bars_at(channel: Channel) -> Option<usize> {
+    Channel::BARS.iter().position(|of_bars| *of_bars == channel)
 }
 
 /// A number of one scale at another, exactly; `None` where it has no integer there.

@@ -20,11 +20,22 @@ pub enum Channel {
     Last,
     /// The tape.
     Trade,
+    /// Bars of a second.
+    Bar1s,
+    /// Bars of a minute.
+    Bar1m,
+    /// Bars of a day.
+    Bar1d,
 }
 
 impl Channel {
-    /// All of them.
+    /// Quote, last and trade.
     pub const ALL: [Self; 3] = [Self::Quote, Self::Last, Self::Trade];
+    /// The channels of bars.
+    pub const BARS: [Self; 3] = [Self::Bar1s, Self::Bar1m, Self::Bar1d];
+    /// All of them: what `unsubscribe` ends where it names none.
+    pub const EVERY: [Self; 6] =
+        [Self::Quote, Self::Last, Self::Trade, Self::Bar1s, Self::Bar1m, Self::Bar1d];
 
     /// The name on the wire.
     #[must_use]
@@ -33,16 +44,30 @@ impl Channel {
             Self::Quote => "quote",
             Self::Last => "last",
             Self::Trade => "trade",
+            Self::Bar1s => "bar.1s",
+            Self::Bar1m => "bar.1m",
+            Self::Bar1d => "bar.1d",
         }
     }
 
-    /// Its fields in wire order, with their units; empty for the tape.
+    /// Seconds of its bars; `None` for what is no channel of bars.
+    #[must_use]
+    pub const fn bar_length_s(self) -> Option<i64> {
+        match self {
+            Self::Quote | Self::Last | Self::Trade => None,
+            Self::Bar1s => Some(1),
+            Self::Bar1m => Some(60),
+            Self::Bar1d => Some(86_400),
+        }
+    }
+
+    /// Its fields in wire order, with their units; empty for the tape and for bars.
     #[must_use]
     pub const fn fields(self) -> &'static [(&'static str, Unit)] {
         match self {
             Self::Quote => &QUOTE,
             Self::Last => &LAST,
-            Self::Trade => &[],
+            Self::Trade | Self::Bar1s | Self::Bar1m | Self::Bar1d => &[],
         }
     }
 }
@@ -125,7 +150,24 @@ pub enum Entry {
     Trade { id: u32, sequence: u64, age_us: Option<i64>, trade: TapeEvent },
     Joined { id: u32, sequence: u64, volume: Option<i64> },
     Lost { id: u32, from: Option<u64>, to: Option<u64>, size: Option<i64>, origin: i64 },
-    Bar { id: u32, sequence: u64, values: [Option<i64>; 10] },
+    Bar { id: u32, sequence: u64, channel: Channel, bar: Bar },
+}
+
+/// A bar, less what places it: prices and sums scaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bar {
+    /// Where its interval begins, Unix seconds.
+    pub start_s: i64,
+    /// Open, high, low and close.
+    pub prices: [Option<i64>; 4],
+    /// Sum of sizes.
+    pub volume: Option<i64>,
+    /// Volume-weighted average price, with two more decimals than prices.
+    pub vwap: Option<i64>,
+    /// Trades in it.
+    pub trade_count: i64,
+    /// Flag bits: 1 closed, 2 revised, 4 inexact; in an entry also 8, lost.
+    pub flags: i64,
 }
 
 /// What stands at one sequence of the tape.

@@ -1,7 +1,7 @@
 //! Bytes of every kind of entry, worked out by hand from the protocol's document.
 
 use tickgate_checker::{
-    Channel, Command, Definition, Dialect, Rule, Subscribe, TapeEvent,
+    Bar, Channel, Command, Definition, Dialect, Rule, Subscribe, TapeEvent,
     wire::{self, Entry, Incoming, Scales, Step},
 };
 
@@ -192,8 +192,15 @@ fn bar() {
     let json = r#"{"type":"bar","symbol":"AAA","sequence":2,"interval_s":60,"start_s":1723075200,
         "open":1.00,"high":1.20,"low":0.90,"close":1.10,"volume":5.0,"vwap":1.0550,
         "trade_count":5,"flags":1}"#;
-    let values = [60, 1_723_075_200, 100, 120, 90, 110, 50, 10_550, 5, 1].map(Some);
-    check(&bytes, json, &Entry::Bar { id: 1, sequence: 2, values });
+    let bar = Bar {
+        start_s: 1_723_075_200,
+        prices: [100, 120, 90, 110].map(Some),
+        volume: Some(50),
+        vwap: Some(10_550),
+        trade_count: 5,
+        flags: 1,
+    };
+    check(&bytes, json, &Entry::Bar { id: 1, sequence: 2, channel: Channel::Bar1m, bar });
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! `TICKGATE_SEEDS` says how many seeds each plan runs (default 40), `TICKGATE_SEED` replays one
 //! and prints what its failure says. A failure names its plan and seed.
 
+mod bars;
 mod books;
 mod calls;
 mod causes;
@@ -21,6 +22,7 @@ mod pace;
 mod replies;
 mod slow;
 mod spoiled;
+mod spoiled_bars;
 mod surveys;
 mod world;
 
@@ -38,6 +40,8 @@ const CALM: Plan = Plan {
     jumps: false,
     upheaval: false,
     tape_capacity: 1_024,
+    bars: false,
+    few_bars: false,
 };
 
 /// The seeds each plan runs.

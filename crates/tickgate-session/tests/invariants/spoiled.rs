@@ -12,12 +12,12 @@ use crate::world::{Heard, Plan, run};
 
 /// A real transcript, frames decoded.
 #[derive(Clone)]
-struct Transcript {
-    lines: Vec<(u64, Line)>,
+pub(super) struct Transcript {
+    pub(super) lines: Vec<(u64, Line)>,
 }
 
 #[derive(Clone)]
-enum Line {
+pub(super) enum Line {
     Said(Command),
     Pinged(Vec<u8>),
     Told(Opcode, Vec<u8>),
@@ -26,9 +26,9 @@ enum Line {
 
 /// A data frame: sequence, `sent_at_us`, cause and entries.
 #[derive(Clone)]
-struct Frame {
+pub(super) struct Frame {
     head: [Value; 4],
-    entries: Vec<Value>,
+    pub(super) entries: Vec<Value>,
 }
 
 impl Transcript {
@@ -74,14 +74,14 @@ impl Transcript {
         checker.finish(truth, end_us, quiet_since_us)
     }
 
-    fn frames(&mut self) -> impl DoubleEndedIterator<Item = &mut Frame> {
+    pub(super) fn frames(&mut self) -> impl DoubleEndedIterator<Item = &mut Frame> {
         self.lines.iter_mut().filter_map(|(_, line)| match line {
             Line::Frame(frame) => Some(frame),
             _ => None,
         })
     }
 
-    fn entries(&mut self) -> impl DoubleEndedIterator<Item = &mut Vec<Value>> {
+    pub(super) fn entries(&mut self) -> impl DoubleEndedIterator<Item = &mut Vec<Value>> {
         self.frames().flat_map(|frame| &mut frame.entries).map(|entry| match entry {
             Value::Array(fields) => fields,
             other => panic!("{other:?} is no entry"),
@@ -89,12 +89,16 @@ impl Transcript {
     }
 
     /// The first entry of a kind that also `fits`.
-    fn entry(&mut self, kind: i128, fits: impl Fn(&[Value]) -> bool) -> Option<&mut Vec<Value>> {
+    pub(super) fn entry(
+        &mut self,
+        kind: i128,
+        fits: impl Fn(&[Value]) -> bool,
+    ) -> Option<&mut Vec<Value>> {
         self.entries().find(|fields| fields[0] == Value::Int(kind) && fits(fields))
     }
 
     /// Takes out the entry that `entry` would find; false without one.
-    fn remove(&mut self, kind: i128, fits: impl Fn(&[Value]) -> bool) -> bool {
+    pub(super) fn remove(&mut self, kind: i128, fits: impl Fn(&[Value]) -> bool) -> bool {
         for frame in self.frames() {
             let found = frame.entries.iter().position(|entry| match entry {
                 Value::Array(fields) => fields[0] == Value::Int(kind) && fits(fields),
@@ -109,7 +113,7 @@ impl Transcript {
     }
 }
 
-fn add(value: &mut Value, by: i128) -> bool {
+pub(super) fn add(value: &mut Value, by: i128) -> bool {
     match value {
         Value::Int(number) => {
             *number += by;
@@ -119,7 +123,7 @@ fn add(value: &mut Value, by: i128) -> bool {
     }
 }
 
-fn int(value: &Value) -> i128 {
+pub(super) fn int(value: &Value) -> i128 {
     match value {
         Value::Int(number) => *number,
         other => panic!("{other:?} is no integer"),
@@ -137,7 +141,7 @@ const JOINED: i128 = 22;
 
 /// A way to spoil a transcript; false where it has nothing of the kind. With each comes the rule
 /// it breaks, whichever of several.
-type Spoil = fn(&mut Transcript) -> bool;
+pub(super) type Spoil = fn(&mut Transcript) -> bool;
 
 const WAYS: [(&str, &[Rule], Spoil); 25] = [
     ("a torn value", &[Rule::Value], |t| {
@@ -265,50 +269,59 @@ const WAYS: [(&str, &[Rule], Spoil); 25] = [
         })
     }),
     ("an entry after unsubscribed", &[Rule::AfterUnsubscribe], |t| {
-        // The client takes everything back before its last change arrives, and is told so.
-        let change = |(_, line): &(u64, Line)| match line {
-            Line::Frame(frame) => frame
-                .entries
-                .iter()
-                .any(|entry| matches!(entry, Value::Array(f) if f[0] == Value::Int(QUOTE_DELTA))),
-            _ => false,
-        };
-        let Some(at) = t.lines.iter().rposition(change) else { return false };
-        let at_us = t.lines[at].0;
-        let names: Vec<Value> = t
-            .entries()
-            .filter(|fields| fields[0] == Value::Int(DEFINITION))
-            .map(|fields| fields[2].clone())
-            .collect();
-        let mut symbols: Vec<String> =
-            names.iter().filter_map(Value::text).map(str::to_owned).collect();
-        symbols.push("*".into());
-        symbols.dedup();
-        let id = Some(90_000);
-        let reply = Value::Map(vec![
-            ("type".into(), Value::Text("unsubscribed".into())),
-            ("id".into(), Value::Int(90_000)),
-        ]);
-        let mut payload = Vec::new();
-        msgpack::encode(&mut payload, &reply);
-        t.lines.insert(at, (at_us, Line::Told(Opcode::Binary, payload)));
-        let command = Command::Unsubscribe { id, symbols, channels: None };
-        t.lines.insert(at, (at_us, Line::Said(command)));
-        true
+        unsubscribe_before_the_last(t, QUOTE_DELTA)
     }),
 ];
 
+/// The client takes everything back before its last entry of a kind arrives, and is told so.
+pub(super) fn unsubscribe_before_the_last(t: &mut Transcript, kind: i128) -> bool {
+    let of_kind = |(_, line): &(u64, Line)| match line {
+        Line::Frame(frame) => frame
+            .entries
+            .iter()
+            .any(|entry| matches!(entry, Value::Array(f) if f[0] == Value::Int(kind))),
+        _ => false,
+    };
+    let Some(at) = t.lines.iter().rposition(of_kind) else { return false };
+    let at_us = t.lines[at].0;
+    let names: Vec<Value> = t
+        .entries()
+        .filter(|fields| fields[0] == Value::Int(DEFINITION))
+        .map(|fields| fields[2].clone())
+        .collect();
+    let mut symbols: Vec<String> =
+        names.iter().filter_map(Value::text).map(str::to_owned).collect();
+    symbols.push("*".into());
+    symbols.dedup();
+    let id = Some(90_000);
+    let reply = Value::Map(vec![
+        ("type".into(), Value::Text("unsubscribed".into())),
+        ("id".into(), Value::Int(90_000)),
+    ]);
+    let mut payload = Vec::new();
+    msgpack::encode(&mut payload, &reply);
+    t.lines.insert(at, (at_us, Line::Told(Opcode::Binary, payload)));
+    let command = Command::Unsubscribe { id, symbols, channels: None };
+    t.lines.insert(at, (at_us, Line::Said(command)));
+    true
+}
+
 #[test]
 fn a_real_transcript_passes_and_fails_whichever_way_it_is_spoiled() {
-    let mut spoiled = [0; WAYS.len()];
+    spoil_in_every_way(CALM, &WAYS);
+}
+
+/// Runs a plan for some seeds, and has each transcript judged as it is and spoiled in each way.
+pub(super) fn spoil_in_every_way(plan: Plan, ways: &[(&str, &[Rule], Spoil)]) {
+    let mut spoiled = vec![0; ways.len()];
     for seed in 0..12 {
-        let run = run(Plan { seed, ..CALM });
+        let run = run(Plan { seed, ..plan });
         for outcome in run.outcomes.iter().filter(|outcome| outcome.dialect == Dialect::MessagePack)
         {
             let transcript = Transcript::read(&outcome.transcript);
             let as_it_is = transcript.judge(&run.truth, run.end_us, run.quiet_since_us);
             assert_eq!(as_it_is.violations, [], "seed {seed}");
-            for ((name, rules, spoil), count) in WAYS.iter().zip(&mut spoiled) {
+            for ((name, rules, spoil), count) in ways.iter().zip(&mut spoiled) {
                 let mut copy = transcript.clone();
                 if !spoil(&mut copy) {
                     continue;
@@ -321,7 +334,7 @@ fn a_real_transcript_passes_and_fails_whichever_way_it_is_spoiled() {
             }
         }
     }
-    for ((name, ..), count) in WAYS.iter().zip(spoiled) {
+    for ((name, ..), count) in ways.iter().zip(spoiled) {
         assert!(count > 0, "no transcript could be spoiled with {name}");
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Manners {
     pub(crate) stalls: bool,
     pub(crate) credit: bool,
     pub(crate) budget: bool,
+    /// It asks for bars, too.
+    pub(crate) bars: bool,
 }
 
 /// One client and its judge.
@@ -150,7 +152,7 @@ impl Client {
                 let command = Command::Unsubscribe {
                     id: self.id(),
                     symbols: some_of(names, rng),
-                    channels: rng.random_bool(0.3).then(|| some_channels(rng)),
+                    channels: rng.random_bool(0.3).then(|| some_channels(rng, self.manners.bars)),
                 };
                 self.say(now_us, &command);
             }
@@ -326,7 +328,7 @@ impl Client {
         });
         Subscribe {
             id: self.id(),
-            channels: rng.random_bool(0.7).then(|| some_channels(rng)),
+            channels: rng.random_bool(0.7).then(|| some_channels(rng, self.manners.bars)),
             throttle_ms: rng.random_bool(0.5).then(|| random_throttle(rng)),
             quote_fields: fields(&QUOTE_FIELDS, rng),
             last_fields: fields(&LAST_FIELDS, rng),
@@ -374,9 +376,9 @@ fn some_of(names: &[String], rng: &mut StdRng) -> Vec<String> {
     chosen
 }
 
-fn some_channels(rng: &mut StdRng) -> Vec<Channel> {
-    let mut chosen: Vec<Channel> =
-        Channel::ALL.into_iter().filter(|_| rng.random_bool(0.6)).collect();
+fn some_channels(rng: &mut StdRng, bars: bool) -> Vec<Channel> {
+    let all = if bars { &Channel::EVERY[..] } else { &Channel::ALL };
+    let mut chosen: Vec<Channel> = all.iter().copied().filter(|_| rng.random_bool(0.6)).collect();
     if chosen.is_empty() {
         chosen.push(Channel::Trade);
     }

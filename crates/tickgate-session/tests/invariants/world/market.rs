@@ -1,6 +1,9 @@
 //! A random feed, and an independent fold of what it published into the checker's truth.
 
 use rand::{RngExt, rngs::StdRng};
+use std::ops::Range;
+
+use super::bars::{Bars, Change};
 use tickgate_checker::{Channel, Definition as Told, TapeEvent, Truth};
 use tickgate_hub::Publisher;
 use tickgate_protocol::{
@@ -42,6 +45,7 @@ struct Symbol {
     trades: Vec<Kept>,
     /// Sequence of the trade that opened the session.
     opened_by: Option<u64>,
+    bars: Bars,
 }
 
 /// A trade as it holds now.
@@ -60,6 +64,9 @@ pub(crate) struct Market {
     publisher: Publisher,
     symbols: Vec<Symbol>,
     tape_capacity: u64,
+    bar_capacities: [usize; 3],
+    /// The feed's clock before the last batch and after it.
+    clock_ns: Range<i64>,
     epoch: u64,
     feed: (u64, Status),
     next_trade_id: i64,
@@ -69,11 +76,18 @@ pub(crate) struct Market {
 }
 
 impl Market {
-    pub(crate) fn new(publisher: Publisher, tape_capacity: u64, epoch: u64) -> Self {
+    pub(crate) fn new(
+        publisher: Publisher,
+        tape_capacity: u64,
+        bar_capacities: [usize; 3],
+        epoch: u64,
+    ) -> Self {
         Self {
             publisher,
             symbols: Vec::new(),
             tape_capacity,
+            bar_capacities,
+            clock_ns: ABSENT..ABSENT,
             epoch,
             feed: (0, Status::Stale),
             next_trade_id: 1,
@@ -122,6 +136,7 @@ impl Market {
             quote: [None; 5],
             trades: Vec::new(),
             opened_by: None,
+            bars: Bars::new(self.bar_capacities),
         });
         self.listings += 1;
         self.next_id += 1;
@@ -183,6 +198,8 @@ impl Market {
         }
         self.tell_definition(now_us, number, truth);
         let symbol = &mut self.symbols[number];
+        let restated = symbol.bars.refine(price, size);
+        tell_bars(now_us, &symbol.name, restated, truth);
         if symbol.quote_sequence > 0 {
             symbol.quote_sequence += 1;
             symbol.tell_quote(now_us, symbol.quote_event_ns, truth);
@@ -215,6 +232,7 @@ impl Market {
     pub(crate) fn begin_epoch(&mut self, now_us: u64, truth: &mut Truth) {
         self.batch.clear();
         self.batch.new_epoch = true;
+        self.batch.clock_ns = self.clock_ns.end;
         self.publisher.publish(&self.batch);
         self.epoch += 1;
         truth.epoch(now_us, self.epoch);
@@ -229,6 +247,7 @@ impl Market {
             symbol.last = [None; 8];
             symbol.trades.clear();
             (symbol.opened_by, symbol.session_tape) = (None, symbol.tape_sequence);
+            symbol.bars.void();
             if symbol.quote_sequence > 0 {
                 symbol.quote_sequence += 1;
                 symbol.tell_quote(now_us, None, truth);
@@ -257,7 +276,7 @@ impl Market {
         rng: &mut StdRng,
         truth: &mut Truth,
     ) {
-        self.batch.clear();
+        self.begin(unix_us);
         for _ in 0..rng.random_range(0..=most) {
             // Some symbols are busy, most are quiet.
             let number = (rng.random_range(0.0f64..1.0).powi(3) * self.symbols.len() as f64) as u32;
@@ -271,7 +290,7 @@ impl Market {
             let symbol = self.symbols[number as usize].listing;
             self.batch.ticks.push(Tick { symbol, event_time_ns, body });
         }
-        self.publisher.publish(&self.batch);
+        self.send(now_us, truth);
     }
 
     /// Publishes these ticks, each of the symbol of a number, in one batch.
@@ -282,14 +301,35 @@ impl Market {
         bodies: impl IntoIterator<Item = (usize, TickBody)>,
         truth: &mut Truth,
     ) {
-        self.batch.clear();
+        self.begin(unix_us);
         let event_time_ns = unix_us * 1_000;
         for (number, body) in bodies {
             self.fold(now_us, number, event_time_ns, &body, truth);
             let symbol = self.symbols[number].listing;
             self.batch.ticks.push(Tick { symbol, event_time_ns, body });
         }
+        self.send(now_us, truth);
+    }
+
+    /// Begins a batch with the clock of now. A clock that steps back by more than a second is
+    /// followed.
+    fn begin(&mut self, unix_us: i64) {
+        self.batch.clear();
+        let told_ns = unix_us * 1_000;
+        self.batch.clock_ns = told_ns;
+        let known_ns = self.clock_ns.end;
+        self.clock_ns = match told_ns < known_ns.saturating_sub(1_000_000_000) {
+            true => told_ns..told_ns,
+            false => known_ns..known_ns.max(told_ns),
+        };
+    }
+
+    /// Publishes the batch, after which the clock closes bars.
+    fn send(&mut self, now_us: u64, truth: &mut Truth) {
         self.publisher.publish(&self.batch);
+        for symbol in &mut self.symbols {
+            tell_bars(now_us, &symbol.name, symbol.bars.pass(&self.clock_ns), truth);
+        }
     }
 
     fn body(&mut self, number: usize, rng: &mut StdRng) -> TickBody {
@@ -363,7 +403,15 @@ impl Market {
                 symbol.quote_sequence += 1;
                 symbol.tell_quote(now_us, event_ns, truth);
             }
-            TickBody::Trade(trade) => symbol.fold_trade(now_us, event_ns, &trade, truth),
+            TickBody::Trade(trade) => {
+                symbol.fold_trade(now_us, event_ns, &trade, truth);
+                if let (Some(time_ns), 0) = (event_ns, trade.flags & 1) {
+                    let (sequence, clock_ns) = (symbol.tape_sequence, self.clock_ns.start);
+                    let fill = (time_ns, trade.price, trade.size);
+                    let changes = symbol.bars.trade(sequence, fill, clock_ns);
+                    tell_bars(now_us, &symbol.name, changes, truth);
+                }
+            }
             TickBody::Correction(correction) => {
                 let capacity = self.tape_capacity;
                 symbol.fold_correction(now_us, event_ns, &correction, capacity, truth);
@@ -474,6 +522,11 @@ impl Symbol {
             *kept
         });
         self.tape_sequence += 1;
+        if let Some(changed) = changed {
+            let now = (!changed.is_cancelled).then_some((changed.price, changed.size));
+            let changes = self.bars.correct(changed.sequence, now);
+            tell_bars(now_us, &self.name, changes, truth);
+        }
         if let Some(changed) = changed.filter(|kept| kept.sequence > self.session_tape) {
             let session = || self.held().filter(|kept| kept.sequence > self.session_tape);
             (self.last[2], self.last[3]) =
@@ -568,6 +621,12 @@ impl Symbol {
         let reason = (reason != 0).then_some(reason);
         let sequence = self.status_sequence;
         truth.status(now_us, &self.name, sequence, status, reason, event_ns, self.tape_sequence);
+    }
+}
+
+fn tell_bars(now_us: u64, name: &str, changes: Vec<Change>, truth: &mut Truth) {
+    for (channel, sequence, bar) in changes {
+        truth.bar(now_us, name, channel, sequence, bar);
     }
 }
 

@@ -1,10 +1,13 @@
 //! The client side as the product ships it: decoder and book, fed what the scripted client received.
 
+use std::collections::BTreeMap;
+
 use tickgate_checker::{
     Channel, Checker, Dialect,
     websocket::{Message, Opcode, Splitter},
 };
 use tickgate_protocol::{
+    bar::BarInterval,
     book::{Book, StateChannel},
     channel::{Channel as Spoken, Channels},
     decode::{Decoder, Message as Decoded},
@@ -95,15 +98,30 @@ impl Reader {
                     self.breaches.push(what);
                 }
             }
+            for (channel, interval) in Channel::BARS.into_iter().zip(BarInterval::ALL) {
+                let Some(expected) = checker.held_bars(&name, channel) else { continue };
+                let series = symbol.series(interval).into_iter();
+                let held: BTreeMap<i64, u64> = series
+                    .flat_map(|series| series.bars())
+                    .map(|bar| (bar.start_s, bar.sequence))
+                    .collect();
+                if held != *expected {
+                    let what = format!("{name} {channel:?}: holds {held:?}, told {expected:?}");
+                    self.breaches.push(what);
+                }
+            }
         }
         self.breaches
     }
 }
 
-const CHANNELS: [(Channel, Spoken); 3] = [
+const CHANNELS: [(Channel, Spoken); 6] = [
     (Channel::Quote, Spoken::Quote),
     (Channel::Last, Spoken::Last),
     (Channel::Trade, Spoken::Trade),
+    (Channel::Bar1s, Spoken::Bar(BarInterval::Second)),
+    (Channel::Bar1m, Spoken::Bar(BarInterval::Minute)),
+    (Channel::Bar1d, Spoken::Bar(BarInterval::Day)),
 ];
 
 fn held<const N: usize>(channel: &StateChannel<N>) -> Option<(u64, Vec<Option<i64>>)> {

@@ -9,7 +9,7 @@ use tickgate_session::{EngineConfig, EngineStats, Held, Survey};
 
 use super::{
     client::{Manners, Outcome},
-    stage::World,
+    stage::{BAR_CAPACITIES, EVENING_US, World},
 };
 
 /// What a run is made of.
@@ -29,6 +29,10 @@ pub(crate) struct Plan {
     /// New epochs, new symbols, finer scales, the feed going stale.
     pub(crate) upheaval: bool,
     pub(crate) tape_capacity: usize,
+    /// Bar channels are among those that clients ask for, and the run begins just before midnight.
+    pub(crate) bars: bool,
+    /// Rings of bars so small that who is held up loses some.
+    pub(crate) few_bars: bool,
 }
 
 /// What a run left behind.
@@ -57,12 +61,19 @@ pub(crate) fn run(plan: Plan) -> Run {
         command_burst: 1_000,
         ..EngineConfig::default()
     };
-    let mut world = World::new(plan.seed, plan.engines, plan.symbols, plan.tape_capacity, config);
+    let Plan { seed, engines, symbols, tape_capacity, .. } = plan;
+    let mut world = if plan.bars {
+        let capacities = if plan.few_bars { [2, 1, 1] } else { BAR_CAPACITIES };
+        World::at(EVENING_US, seed, engines, symbols, tape_capacity, capacities, config)
+    } else {
+        World::new(seed, engines, symbols, tape_capacity, config)
+    };
     for _ in 0..plan.clients {
         let json = world.rng.random_bool(0.3);
         let dialect = if json { Dialect::Json } else { Dialect::MessagePack };
         let step = [1, 7, 4_096][world.rng.random_range(0..3)];
-        let manners = Manners { stalls: plan.stalls, credit: plan.credit, budget: plan.budget };
+        let Plan { stalls, credit, budget, bars, .. } = plan;
+        let manners = Manners { stalls, credit, budget, bars };
         let client = world.open(dialect, step, plan.jumps, manners);
         let first = Subscribe { id: Some(1), symbols: vec!["S0".into()], ..Subscribe::default() };
         world.subscribe(client, first);

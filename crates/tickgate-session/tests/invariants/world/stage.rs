@@ -19,6 +19,10 @@ use super::{
 
 const EPOCH: u64 = 1_700_000_000;
 const UNIX_US: i64 = 1_700_000_000_000_000;
+/// A second before midnight, when a second, a minute and a day end together.
+pub(crate) const EVENING_US: i64 = 1_700_006_399_000_000;
+/// Closed bars kept of each symbol by default, of a second, a minute and a day.
+pub(crate) const BAR_CAPACITIES: [usize; 3] = [128, 256, 16];
 
 /// A gateway and everybody around it.
 pub(crate) struct World {
@@ -35,6 +39,7 @@ pub(crate) struct World {
     pub(crate) ended: Vec<Ended>,
     next_due_us: Vec<u64>,
     tape_capacity: usize,
+    bar_capacities: [usize; 3],
 }
 
 impl World {
@@ -46,18 +51,36 @@ impl World {
         tape_capacity: usize,
         config: EngineConfig,
     ) -> Self {
+        Self::at(UNIX_US, seed, engines, symbols, tape_capacity, BAR_CAPACITIES, config)
+    }
+
+    /// The same at another time, with other rings of bars.
+    pub(crate) fn at(
+        unix_us: i64,
+        seed: u64,
+        engines: usize,
+        symbols: usize,
+        tape_capacity: usize,
+        bar_capacities: [usize; 3],
+        config: EngineConfig,
+    ) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let hub = HubConfig {
             shards: rng.random_range(1..=3),
             workers: engines,
             symbol_limit: 1_024,
             tape_capacity,
+            bar_1s_capacity: bar_capacities[0],
+            bar_1m_capacity: bar_capacities[1],
+            bar_1d_capacity: bar_capacities[2],
+            // Sessions begin when the market says so.
+            session_start_s: None,
             ..HubConfig::default()
         };
         let hub = Hub::new(hub, EPOCH).expect("the sizes keep the rules");
-        let mut market = Market::new(hub.publisher(), tape_capacity as u64, EPOCH);
+        let mut market = Market::new(hub.publisher(), tape_capacity as u64, bar_capacities, EPOCH);
         let shared = Shared::new(hub, config).expect("the settings keep the rules");
-        let now = Now { monotonic_us: 1_000_000, unix_us: UNIX_US };
+        let now = Now { monotonic_us: 1_000_000, unix_us };
         let mut truth = Truth::new(EPOCH);
         truth.clock(now.monotonic_us, now.unix_us);
         let engines: Vec<_> =
@@ -77,6 +100,7 @@ impl World {
             clients: Vec::new(),
             ended: Vec::new(),
             tape_capacity,
+            bar_capacities,
         }
     }
 
@@ -100,6 +124,7 @@ impl World {
         let mut config = Config::new(dialect);
         config.load_possible = load_possible;
         config.tape_capacity = self.tape_capacity as u64;
+        config.bar_capacities = self.bar_capacities;
         self.clients.push(Client::new(engine, key, pipe, config, manners));
         number
     }
