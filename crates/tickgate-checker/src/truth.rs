@@ -100,10 +100,10 @@ impl SymbolTruth {
         Some(&self.statuses[at])
     }
 
-    /// When a trading session began behind that record of the tape and before the next; the last
-    /// of several.
+    /// When a trading session began behind that record of the tape and before the next; the first of
+    /// several, since from then on the session's volume is 0.
     pub(crate) fn session_behind(&self, sequence: u64) -> Option<u64> {
-        self.sessions.iter().rev().find(|(_, head)| *head == sequence).map(|(at_us, _)| *at_us)
+        self.sessions.iter().find(|(_, head)| *head == sequence).map(|(at_us, _)| *at_us)
     }
 
     /// Head of a channel after everything applied up to `at_us`, itself included.

@@ -46,6 +46,15 @@ fn bars_and_everything_at_once() {
     hold("bars, everything", Plan { few_bars: true, length_us: 8_000_000, ..everything });
 }
 
+/// Two sessions began behind the same trade, and a tape was joined between them: the checker took the
+/// second for the only one, and the volume of the first for wrong.
+#[test]
+fn a_tape_joined_between_two_sessions_without_a_trade_is_as_it_says() {
+    for outcome in run(Plan { seed: 169, ..HELD_UP }).outcomes {
+        assert_eq!(outcome.verdict.violations, []);
+    }
+}
+
 /// Bars that a run's clients were told, and those among them that said of a hole.
 fn told_bars(run: &Run) -> (u64, u64) {
     let told = run.outcomes.iter().flat_map(|each| told(each.dialect, &each.transcript));
