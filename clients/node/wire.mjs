@@ -15,11 +15,14 @@ const KINDS = new Map([
   [21, ["trade_correction", ["sequence", "age_us", "corrects", "what", "price", "size"]]],
   [22, ["trades_joined", ["sequence", "volume"]]],
   [23, ["trades_lost", ["from", "to", "size", "origin"]]],
+  [30, ["bar", ["sequence", "interval_s", "start_s", "open", "high", "low", "close", "volume",
+    "vwap", "trade_count", "flags"]]],
 ]);
 const DEFINITION = ["symbol", "price_exponent", "size_exponent", "session_date", "previous_close",
   "status", "status_sequence", "tick_size"];
 // Which exponent of the symbol's definition scales a field; other fields are plain integers.
-const PRICES = ["bid_price", "ask_price", "price", "high", "low", "open", "previous_close", "tick_size"];
+const PRICES = ["bid_price", "ask_price", "price", "high", "low", "open", "close", "previous_close",
+  "tick_size"];
 const SIZES = ["bid_size", "ask_size", "size", "volume"];
 
 /** Text messages, one object each. */
@@ -78,6 +81,8 @@ function scaled(fields, definition) {
   for (const [name, value] of Object.entries(fields)) {
     if (value === null) continue;
     if (PRICES.includes(name)) result[name] = decimal(value, definition.price_exponent);
+    // An average has two decimals more than prices.
+    if (name === "vwap") result[name] = decimal(value, definition.price_exponent - 2);
     if (SIZES.includes(name)) result[name] = decimal(value, definition.size_exponent);
   }
   return result;

@@ -18,12 +18,15 @@ KINDS = {
     21: ("trade_correction", ["sequence", "age_us", "corrects", "what", "price", "size"]),
     22: ("trades_joined", ["sequence", "volume"]),
     23: ("trades_lost", ["from", "to", "size", "origin"]),
+    30: ("bar", ["sequence", "interval_s", "start_s", "open", "high", "low", "close", "volume",
+                 "vwap", "trade_count", "flags"]),
 }
 DEFINITION = ["symbol", "price_exponent", "size_exponent", "session_date", "previous_close",
               "status", "status_sequence", "tick_size"]
 # Which exponent of the symbol's definition scales a field; other fields are plain integers.
 SCALES = {field: "price_exponent" for field in ("bid_price", "ask_price", "price", "high", "low",
-                                                "open", "previous_close", "tick_size")}
+                                                "open", "close", "previous_close", "tick_size",
+                                                "vwap")}
 SCALES |= {field: "size_exponent" for field in ("bid_size", "ask_size", "size", "volume")}
 
 
@@ -83,8 +86,12 @@ class MessagePack:
     @staticmethod
     def scaled(fields, definition):
         """`fields` with prices and sizes as the decimals they stand for; never through floats."""
+        def exponent(name):
+            # An average has two decimals more than prices.
+            return definition[SCALES[name]] - (2 if name == "vwap" else 0)
+
         return {
-            name: Decimal(value).scaleb(definition[SCALES[name]])
+            name: Decimal(value).scaleb(exponent(name))
             if name in SCALES and value is not None else value
             for name, value in fields.items()
         }
