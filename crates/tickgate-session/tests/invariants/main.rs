@@ -54,7 +54,17 @@ fn seeds() -> std::ops::Range<u64> {
 }
 
 fn hold(name: &str, plan: Plan) {
+    hold_over(seeds(), name, plan);
+}
+
+/// The same over a quarter of the seeds, for plans whose worlds live longer.
+fn hold_long(name: &str, plan: Plan) {
     let seeds = seeds();
+    let quarter = (seeds.end - seeds.start).div_ceil(4);
+    hold_over(seeds.start..seeds.start + quarter, name, plan);
+}
+
+fn hold_over(seeds: std::ops::Range<u64>, name: &str, plan: Plan) {
     let mut failures = Vec::new();
     for seed in seeds.clone() {
         for (client, outcome) in run(Plan { seed, ..plan }).outcomes.into_iter().enumerate() {
