@@ -168,9 +168,18 @@ impl Bars {
     }
 
     /// True when the bars of the lengths `in_bars` at that time could hold `more` of size.
-    pub(crate) fn can_hold(&self, in_bars: u8, time_ns: i64, more: i64) -> bool {
-        let of_it = self.levels.iter().enumerate().filter(|(level, _)| in_bars & (1 << level) != 0);
-        of_it.into_iter().all(|(_, series)| series.can_hold(time_ns, more))
+    pub(crate) fn can_hold(
+        &self,
+        symbol: &SymbolState,
+        in_bars: u8,
+        time_ns: i64,
+        more: i64,
+    ) -> bool {
+        let (id, scale) = symbol.identity();
+        let place = |bar: &Bar| at_scale(symbol, bar, id, scale);
+        let mut of_it =
+            self.levels.iter().enumerate().filter(|(level, _)| in_bars & (1 << level) != 0);
+        of_it.all(|(_, series)| series.can_hold(time_ns, more, place))
     }
 
     /// Writer: the prices of all hours that begin at `from_s` or later, and how many trades they have;

@@ -83,8 +83,7 @@ impl Publisher {
     /// Applies the batch in order: new epoch, listings, ticks, clock, which closes the bars whose
     /// interval is over. Between the ticks of two days by the calendar
     /// ([`crate::HubConfig::session_start_s`]) a new trading session begins. Then sets the dirty bit
-    /// of each touched symbol, once, and rings each
-    /// doorbell, once.
+    /// of each touched symbol and rings each doorbell; once, or once more for bars that closed.
     ///
     /// Invalid listings and ticks are refused and counted by [`Refusal`]; the rest goes on. Blocks
     /// only while another publisher applies its part to the same shard.

@@ -219,14 +219,16 @@ impl Series {
         Folded::Revised
     }
 
-    /// Writer: true when the bar of that time could hold `more` of size, or is not there. Its volume
-    /// may be at a coarser scale than `more`, which is then refused too early: by a sum that is 2^53
-    /// at the finer scale within a factor of that.
-    pub(crate) fn can_hold(&self, time_ns: i64, more: i64) -> bool {
-        let head = self.own_head();
+    /// Writer: true when the bar of that time could hold `more` of size, or is not there, or does not
+    /// fit the scale in force any more; of the last two nothing can be corrected.
+    pub(crate) fn can_hold(
+        &self,
+        time_ns: i64,
+        more: i64,
+        place: impl Fn(&Bar) -> Option<Bar>,
+    ) -> bool {
         let (start_s, _) = self.place(time_ns);
-        let open = head.open.map(|(_, bar)| bar).filter(|bar| bar.start_s == start_s);
-        let bar = open.or_else(|| self.find(&head, start_s).map(|(_, bar)| bar));
+        let bar = self.bar_at(&self.own_head(), start_s).and_then(|(_, bar)| place(&bar));
         bar.is_none_or(|bar| bar.volume + more <= LIMIT)
     }
 
@@ -244,12 +246,7 @@ impl Series {
             return false;
         }
         let (start_s, offset_ns) = self.place(old.time_ns);
-        let open = head.open.map(|(_, bar)| bar).filter(|bar| bar.start_s == start_s);
-        let found = match open {
-            Some(bar) => Some((None, bar)),
-            None => self.find(&head, start_s).map(|(number, bar)| (Some(number), bar)),
-        };
-        let Some((number, bar)) = found else { return false };
+        let Some((number, bar)) = self.bar_at(&head, start_s) else { return false };
         let Some(mut bar) = place(&bar) else { return false };
         if bar.trade_count == 0 {
             return false;
@@ -277,8 +274,8 @@ impl Series {
     }
 
     /// Writer: the prices of all bars that begin in `from_s..to_s`, folded, and how many trades they
-    /// have; open and close only mean something where the two are less than 500 years apart. `None` where one of
-    /// them is not there any more, or not exact itself.
+    /// have; open and close only mean something where the two are less than 500 years apart. `None`
+    /// where one of them is not there any more, or not exact itself.
     pub(crate) fn prices_between(
         &self,
         from_s: i64,
@@ -364,6 +361,14 @@ impl Series {
         head.revised = head.sequence;
         let bar = Bar { flags: bar.flags | bar_flag::REVISED, ..bar };
         self.slot(number).write(head.sequence, &bar.encode(number));
+    }
+
+    /// The bar that begins at `start_s`; with its number, if it is closed.
+    fn bar_at(&self, head: &Head, start_s: i64) -> Option<(Option<u32>, Bar)> {
+        match head.open {
+            Some((_, bar)) if bar.start_s == start_s => Some((None, bar)),
+            _ => self.find(head, start_s).map(|(number, bar)| (Some(number), bar)),
+        }
     }
 
     /// The closed bar that begins at `start_s`; the newest are looked at first.

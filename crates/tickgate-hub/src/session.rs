@@ -79,7 +79,7 @@ fn of_hours(symbol: &SymbolState) -> Option<(i64, i64)> {
     let start_ns = symbol.session.start_ns.load(Ordering::Relaxed) as i64;
     // Since the epoch began there are no bars of trades before; else an hour must begin with it.
     let from_s = match start_ns {
-        i64::MIN => i64::MIN,
+        ABSENT => i64::MIN,
         _ if start_ns % HOUR_NS == 0 => start_ns / 1_000_000_000,
         _ => return None,
     };

@@ -288,7 +288,8 @@ impl Shard {
             && held != ABSENT
             && correction.what == CorrectionKind::Correct
             && symbol.bars.get().is_some_and(|bars| {
-                !bars.can_hold(found.in_bars, found.event_time_ns, correction.size - held)
+                let more = correction.size - held;
+                !bars.can_hold(symbol, found.in_bars, found.event_time_ns, more)
             })
         {
             return Err(Refusal::SessionOverflow);
@@ -351,8 +352,8 @@ impl Shard {
         Ok(Some(Event::Status))
     }
 
-    /// Begins a trading session, unless it has begun: first the definition, then the record that
-    /// announces it, then the figures, which begin anew. The last price stays.
+    /// Begins a trading session, unless it has begun: first the tape's volume, then the definition,
+    /// then the record that announces it, then the figures, which begin anew. The last price stays.
     fn begin_session(
         &mut self,
         symbol: &SymbolState,
@@ -455,6 +456,7 @@ fn current_status(symbol: &SymbolState) -> StatusRecord {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use tickgate_protocol::{
+        bar::BarInterval,
         entry::{LastFields, trade_flag},
         number::is_valid,
     };
@@ -605,6 +607,31 @@ mod tests {
             assert_eq!((session(&symbol), symbol.tape_head()), before);
         }
         assert!(session(&symbol).into_iter().all(is_valid));
+    }
+
+    /// The figures are another session's by now, so only the bars can say that it does not fit; also
+    /// at a finer scale than theirs.
+    #[test]
+    fn a_correction_that_no_bar_could_hold_is_refused_and_nothing_of_it_applied() {
+        let (mut shard, symbol) = symbol();
+        apply_all(&mut shard, &symbol, &[trade(1, LIMIT / 20, 0, 70), trade(1, LIMIT / 20, 0, 71)]);
+        let bars = || {
+            let all = BarInterval::ALL.map(|interval| symbol.bars_before(interval, i64::MAX, 9));
+            all.map(|read| read.expect("idle").0)
+        };
+        let start = SessionStart { session_date: 20_240_809, previous_close: ABSENT };
+        apply_all(&mut shard, &symbol, &[TickBody::Session(start)]);
+        for finer in [false, true] {
+            if finer {
+                let scale = Scale { price_exponent: -2, size_exponent: -2 };
+                let shift = Scale::of(&symbol.definition()).to(scale);
+                shard.redefine(&symbol, Definition::new(9, "A", -2, -2), shift).expect("it fits");
+            }
+            let before = (symbol.tape_head(), session(&symbol), bars());
+            let refused = apply(&mut shard, &symbol, 9, &correct(70, 1, LIMIT - 1));
+            assert_eq!(refused, Err(Refusal::SessionOverflow), "finer: {finer}");
+            assert_eq!((symbol.tape_head(), session(&symbol), bars()), before);
+        }
     }
 
     #[test]
