@@ -498,3 +498,32 @@ impl Head {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// The writer stands between the slot and the head that announces it: what was in the slot is
+    /// gone, and no head says so yet.
+    #[test]
+    fn a_reader_whose_bar_gives_way_while_it_reads_is_told_of_a_loss() {
+        let series = Series::new(1, 2);
+        for second in 1..=3 {
+            let fill = Fill { time_ns: second * NS, price: 5, size: 1, sequence: second as u64 };
+            series.fold(&fill, i64::MIN, |bar| Some(*bar), 0);
+        }
+        let mut bars = Vec::new();
+        assert_eq!(series.since(0, &mut bars), Ok(Since { sequence: 5, lost: false }));
+        assert_eq!(bars.iter().map(|(_, bar)| bar.start_s).collect::<Vec<_>>(), [1, 2, 3]);
+
+        let mut head = series.own_head();
+        let (_, open) = head.open.expect("in progress");
+        series.append(&mut head, open);
+        bars.clear();
+        assert_eq!(series.since(0, &mut bars), Ok(Since { sequence: 5, lost: true }));
+        assert_eq!(bars.iter().map(|(_, bar)| bar.start_s).collect::<Vec<_>>(), [2, 3]);
+        head.open = None;
+        series.publish(&head);
+        assert_eq!(series.since(0, &mut Vec::new()), Ok(Since { sequence: 6, lost: true }));
+    }
+}

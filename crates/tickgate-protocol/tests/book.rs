@@ -341,3 +341,28 @@ fn numbers_beyond_the_limit_are_reported() {
         ]
     );
 }
+
+#[test]
+fn a_session_that_begins_during_a_halt_keeps_the_reason_of_the_halt() {
+    let mut book = defined();
+    let begins = |status, status_sequence| {
+        let session_date = 20_261_128 + status_sequence as u32;
+        Entry::Definition(Definition {
+            session_date,
+            status,
+            status_sequence,
+            ..definition(1, "A")
+        })
+    };
+    assert_eq!(apply(&mut book, vec![status(Some(1), 4, Status::Halted)]), []);
+    assert_eq!(apply(&mut book, vec![begins(Status::Halted, 5)]), []);
+    let known = |book: &Book| {
+        let symbol = book.symbol("A").expect("defined");
+        let held = &symbol.status;
+        (held.sequence, held.status, held.reason, held.missed, symbol.definition.session_date)
+    };
+    assert_eq!(known(&book), (5, Status::Halted, Reason::News, 0, 20_261_133));
+    // One that tells of another status has no reason for it.
+    assert_eq!(apply(&mut book, vec![begins(Status::Trading, 6)]), []);
+    assert_eq!(known(&book), (6, Status::Trading, Reason::None, 0, 20_261_134));
+}
