@@ -344,7 +344,7 @@ mod tests {
         // Two sets, in four allocations.
         let worker = size_of::<WorkerView>() as u64 + marks + 4 * 32;
         // 4,120 listings of 12 bytes, three times.
-        let publisher = 3 * 4_120 * 12 + marks + 3 * (24 + 32) + 408 + 6 * 32;
+        let publisher = 3 * 4_120 * 12 + marks + 3 * (24 + 32) + 416 + 6 * 32;
         assert_eq!(config.publisher_memory_bytes(), publisher);
         let symbols = 1_030 * (rings + bars + definitions + entry);
         // Four sets of which two allocations each.

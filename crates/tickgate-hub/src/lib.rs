@@ -10,11 +10,13 @@
 //! - `bar`, `series`, `bars`: what trades add up to, by interval;
 //! - `symbol`, `directory`: one symbol, and all of them by index and by name;
 //! - `dirty`, `doorbell`, `worker`: how readers learn what changed, and are woken;
-//! - `refusal`, `scale`, `figures`, `held`, `session`, `shard`, `publisher`, `stats`: a batch's way in.
+//! - `refusal`, `scale`, `figures`, `held`, `session`, `clock`, `shard`, `publisher`, `stats`: a
+//!   batch's way in.
 
 mod bar;
 mod bars;
 mod cell;
+mod clock;
 mod config;
 mod directory;
 mod dirty;

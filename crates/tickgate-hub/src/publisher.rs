@@ -1,10 +1,9 @@
 //! The one way in for a feed: takes its batches, in its numbering, and tells the workers once per
 //! batch.
 
-use std::{hint::black_box, ops::Range, sync::Arc};
+use std::{hint::black_box, sync::Arc};
 
 use tickgate_protocol::{
-    date::date_of,
     definition::Definition,
     number::ABSENT,
     symbol::SymbolIndex,
@@ -14,6 +13,7 @@ use tickgate_protocol::{
 use crate::{
     Hub,
     bars::LENGTHS_S,
+    clock::FeedClock,
     dirty::Touched,
     refusal::{Refusal, check_listing, check_tick, sound_fields},
     scale::Scale,
@@ -38,11 +38,7 @@ pub struct Publisher {
     marks: Marks,
     /// Positions of a batch's ticks by shard; stays empty with one shard. Bounded by the batch.
     parts: Vec<Vec<usize>>,
-    /// The feed's clock before the last batch and after it, [`ABSENT`] before it was told; within an
-    /// epoch it never steps back.
-    clock_ns: Range<i64>,
-    /// The trading session that the calendar says it is, counted in days; `None` before the clock.
-    session_day: Option<i64>,
+    clock: FeedClock,
     tally: Tally,
 }
 
@@ -69,15 +65,8 @@ impl Publisher {
         let marks =
             Marks { dirty: Touched::new(symbols), status: Touched::new(symbols), notice: false };
         let parts = vec![Vec::new(); hub.config.shards];
-        Self {
-            hub,
-            routes: Vec::new(),
-            marks,
-            parts,
-            clock_ns: ABSENT..ABSENT,
-            session_day: None,
-            tally: Tally::default(),
-        }
+        let clock = FeedClock::new(hub.config.session_start_s);
+        Self { hub, routes: Vec::new(), marks, parts, clock, tally: Tally::default() }
     }
 
     /// Applies the batch in order: new epoch, listings, ticks, clock, which closes the bars whose
@@ -88,7 +77,8 @@ impl Publisher {
     /// Invalid listings and ticks are refused and counted by [`Refusal`]; the rest goes on. Blocks
     /// only while another publisher applies its part to the same shard.
     pub fn publish(&mut self, batch: &Batch) {
-        if !self.follow(batch) {
+        self.clock.follow(batch);
+        if batch.is_empty() && !self.clock.has_passed(1) {
             return;
         }
         if batch.new_epoch {
@@ -104,7 +94,7 @@ impl Publisher {
                 self.routes.push(route.ok());
             }
         }
-        match self.next_session(batch.clock_ns) {
+        match self.clock.next_session() {
             Some((start_ns, start)) => {
                 let first = batch.ticks.iter().position(|tick| tick.event_time_ns >= start_ns);
                 let (before, after) = batch.ticks.split_at(first.unwrap_or(batch.ticks.len()));
@@ -114,29 +104,13 @@ impl Publisher {
             }
             None => self.apply(&batch.ticks),
         }
-        if seconds(self.clock_ns.start) < seconds(self.clock_ns.end) {
+        if self.clock.has_passed(1) {
             // Whoever waits for the ticks does not wait for the bars as well.
             self.tell();
             self.close_bars();
         }
         self.tally.count(Event::Batch);
         self.tell();
-    }
-
-    /// Takes the batch's clock over; false when nothing is in the batch that says anything.
-    fn follow(&mut self, batch: &Batch) -> bool {
-        let (known, told) = (self.clock_ns.end, batch.clock_ns);
-        let went_back = told != ABSENT && told < known.saturating_sub(CLOCK_STEP_NS);
-        if batch.new_epoch || went_back {
-            // A recording that is played again as it was recorded begins at its beginning, and a
-            // host's clock that was ahead is set right: what is behind it is no measure any more.
-            let start = if batch.new_epoch { ABSENT } else { told };
-            self.clock_ns = start..told;
-            self.session_day = None;
-        } else {
-            self.clock_ns = known..known.max(told);
-        }
-        !batch.is_empty() || seconds(self.clock_ns.start) < seconds(self.clock_ns.end)
     }
 
     /// Sets the feed's liveness ([`Status::Live`] or [`Status::Stale`]; others are refused and
@@ -154,25 +128,6 @@ impl Publisher {
             }
         }
         self.tell();
-    }
-
-    /// The trading session that the calendar begins between the clock before and this one: its
-    /// beginning and its date, which is that of the day on which it ends.
-    fn next_session(&mut self, clock_ns: i64) -> Option<(i64, SessionStart)> {
-        let start_s = i64::from(self.hub.config.session_start_s?);
-        if clock_ns == ABSENT {
-            return None;
-        }
-        let day = (seconds(clock_ns) - start_s).div_euclid(DAY_S);
-        let known = self.session_day.replace(day);
-        if known.is_none_or(|known| day <= known) {
-            self.session_day = known.max(Some(day));
-            return None;
-        }
-        let begins_s = day * DAY_S + start_s;
-        let session_date = date_of(begins_s + DAY_S - 1);
-        let start = SessionStart { session_date, previous_close: ABSENT };
-        Some((begins_s.saturating_mul(1_000_000_000), start))
     }
 
     /// Begins a session of every symbol of this feed.
@@ -194,13 +149,12 @@ impl Publisher {
     /// Closes the bars whose interval is over, of the lengths that the clock has passed the end of
     /// one of.
     fn close_bars(&mut self) {
-        let Self { hub, marks, tally, clock_ns, .. } = self;
+        let Self { hub, marks, tally, clock, .. } = self;
         for shard in &hub.shards {
             let mut shard = shard.lock();
-            shard.set_clock(clock_ns.clone());
+            shard.set_clock(clock.ns());
             for (level, length_s) in LENGTHS_S.into_iter().enumerate() {
-                let interval = |clock_ns| seconds(clock_ns).div_euclid(length_s.into());
-                if interval(clock_ns.start) < interval(clock_ns.end) {
+                if clock.has_passed(length_s) {
                     shard.close_bars(level, &hub.symbols, tally, |position| {
                         marks.dirty.insert(position);
                     });
@@ -313,7 +267,7 @@ impl Publisher {
         if let [shard] = &*hub.shards {
             if !ticks.is_empty() {
                 let mut shard = shard.lock();
-                shard.set_clock(self.clock_ns.clone());
+                shard.set_clock(self.clock.ns());
                 for ticks in ticks.chunks(TOUCHED_AT_ONCE) {
                     touch(hub, &self.routes, ticks);
                     for tick in ticks {
@@ -335,7 +289,7 @@ impl Publisher {
                 continue;
             }
             let mut shard = shard.lock();
-            shard.set_clock(self.clock_ns.clone());
+            shard.set_clock(self.clock.ns());
             for position in part.drain(..) {
                 let tick = &ticks[position];
                 let route = route(&self.routes, tick);
@@ -357,17 +311,6 @@ impl Publisher {
         }
         self.hub.counters.add(&mut self.tally);
     }
-}
-
-/// A clock that goes back by more than this is followed.
-const CLOCK_STEP_NS: i64 = 1_000_000_000;
-
-/// A day, in seconds.
-const DAY_S: i64 = 86_400;
-
-/// Whole seconds of a clock; of none, before all others.
-fn seconds(clock_ns: i64) -> i64 {
-    clock_ns.div_euclid(1_000_000_000)
 }
 
 /// Loads what the ticks will look at, in two rounds, since where the bars are stands with the symbol:
@@ -620,7 +563,7 @@ mod tests {
 
     #[test]
     fn a_session_begins_once_between_the_ticks_of_two_days() {
-        const DAY_NS: i64 = DAY_S * 1_000_000_000;
+        const DAY_NS: i64 = 86_400 * 1_000_000_000;
         let config = HubConfig {
             shards: 2,
             symbol_limit: 3,
@@ -708,7 +651,7 @@ mod tests {
             Tick { symbol: 0, event_time_ns: 0, body }
         };
         publish(vec![trade(0, 50, 3)], 0);
-        publish(vec![], 3 * DAY_S * 1_000_000_000);
+        publish(vec![], 3 * 86_400 * 1_000_000_000);
         assert_eq!(session(&hub, "A"), ([3, 1, 50, 50, 50], 0, ABSENT));
         publish(vec![start(20_240_809, 49), trade(0, 51, 2)], 0);
         assert_eq!(session(&hub, "A"), ([2, 1, 51, 51, 51], 20_240_809, 49));

@@ -24,11 +24,11 @@ use crate::{
     ring::Ring,
     scale::{Scale, Shift},
     series::Closing,
-    session,
+    session::{self, Session},
     state::StateRecord,
     stats::{Event, Tally},
     status::{self, StatusRead, StatusRecord},
-    symbol::{Session, SymbolState},
+    symbol::SymbolState,
     sync::Ordering,
     tape::{FoundTrade, TapeBody, TapeHead, TapeRecord, find_trade},
 };

@@ -6,7 +6,6 @@ use parking_lot::RwLock;
 use tickgate_protocol::{
     definition::Definition,
     entry::{last_field, quote_field},
-    number::ABSENT,
     symbol::WireId,
 };
 
@@ -14,6 +13,7 @@ use crate::{
     bars::Bars,
     cell::Busy,
     scale::Scale,
+    session::Session,
     state::{LastCell, QuoteCell, StateRecord},
     status::{self, StatusRead, StatusTape},
     sync::{AtomicU64, Ordering},
@@ -43,55 +43,6 @@ pub struct SymbolState {
     pub(crate) bars: OnceLock<Box<Bars>>,
     /// All definitions so far, the current one last: old tape records still name the earlier ones.
     definitions: RwLock<Vec<Arc<Definition>>>,
-}
-
-/// What the writer keeps of a symbol's trading session, to find its prices anew after a correction.
-/// A session that began with the epoch has no beginning of its own.
-#[derive(Debug)]
-pub(crate) struct Session {
-    /// The tape's head when it began.
-    pub(crate) tape: AtomicU64,
-    /// The venue's time when it began, nanoseconds, as an `i64`; [`ABSENT`] with the epoch, and
-    /// [`Session::UNKNOWN`] where the venue gave none.
-    pub(crate) start_ns: AtomicU64,
-    /// Eligible trades of it that were not cancelled.
-    pub(crate) eligible: AtomicU64,
-    /// Place on the tape of the trade that opened it; 0 when none did.
-    pub(crate) open: AtomicU64,
-}
-
-impl Session {
-    /// No hour begins then.
-    pub(crate) const UNKNOWN: i64 = 1;
-
-    fn new() -> Self {
-        let zero = || AtomicU64::new(0);
-        let start_ns = AtomicU64::new(ABSENT as u64);
-        Self { tape: zero(), start_ns, eligible: zero(), open: zero() }
-    }
-
-    /// A new one begins behind the tape's head.
-    pub(crate) fn begin(&self, head: u64, start_ns: i64) {
-        self.tape.store(head, Ordering::Relaxed);
-        self.start_ns.store(start_ns as u64, Ordering::Relaxed);
-        self.eligible.store(0, Ordering::Relaxed);
-        self.open.store(0, Ordering::Relaxed);
-    }
-
-    /// One eligible trade more, which opened it if `is_open`.
-    pub(crate) fn trade(&self, sequence: u64, is_open: bool) {
-        let eligible = self.eligible.load(Ordering::Relaxed);
-        self.eligible.store(eligible + 1, Ordering::Relaxed);
-        if is_open {
-            self.open.store(sequence, Ordering::Relaxed);
-        }
-    }
-
-    /// One of its eligible trades was cancelled.
-    pub(crate) fn cancelled(&self) {
-        let eligible = self.eligible.load(Ordering::Relaxed);
-        self.eligible.store(eligible.saturating_sub(1), Ordering::Relaxed);
-    }
 }
 
 /// Most definitions one symbol can have; a finer listing beyond it is refused and counted.
