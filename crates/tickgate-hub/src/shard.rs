@@ -615,6 +615,9 @@ mod tests {
     fn a_correction_that_no_bar_could_hold_is_refused_and_nothing_of_it_applied() {
         let (mut shard, symbol) = symbol();
         apply_all(&mut shard, &symbol, &[trade(1, LIMIT / 20, 0, 70), trade(1, LIMIT / 20, 0, 71)]);
+        // Closed, so that they stay at their scale.
+        let later = trade(1, 1, 0, 72);
+        apply(&mut shard, &symbol, 2 * 86_400_000_000_000, &later).expect("sound");
         let bars = || {
             let all = BarInterval::ALL.map(|interval| symbol.bars_before(interval, i64::MAX, 9));
             all.map(|read| read.expect("idle").0)
